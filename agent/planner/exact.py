@@ -1,0 +1,189 @@
+"""The exact mixed-integer model of the station problem, for comparison: minutes, not milliseconds.
+
+Formulation: docs/planner.md. Start windows in tight form (sums of starts and stops), curves on
+their convex hull, every limit of the problem exact, starts per hour included.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agent.planner.dispatch import Dispatch, build_program
+from agent.planner.tables import Bools, Floats, Tables
+
+_EPS_MIN = 1e-6
+
+
+class Exact(NamedTuple):
+    """Best schedule found, its cost and a proven bound (both on convex curves)."""
+
+    on: Bools
+    cost_eur: float
+    bound_eur: float
+
+
+class _Rows:
+    """Triplets of further rows, collected one row at a time."""
+
+    def __init__(self, first: int) -> None:
+        self.count = first
+        self.rows: list[int] = []
+        self.columns: list[int] = []
+        self.values: list[float] = []
+        self.low: list[float] = []
+        self.high: list[float] = []
+
+    def add(self, terms: list[tuple[int, float]], low: float, high: float) -> None:
+        for column, value in terms:
+            self.rows.append(self.count)
+            self.columns.append(column)
+            self.values.append(value)
+        self.low.append(low)
+        self.high.append(high)
+        self.count += 1
+
+
+def solve_exact(
+    tables: Tables, dispatch: Dispatch, *, time_limit_s: float, gap: float = 1e-4
+) -> Exact | None:
+    """Solve the whole model with scipy's milp; None when no plan was found in the time."""
+    from scipy.optimize import Bounds as ScipyBounds
+    from scipy.optimize import LinearConstraint, milp
+    from scipy.sparse import coo_array
+
+    steps, count, pieces = tables.steps, tables.count, len(tables.piece_width)
+    program = build_program(tables)
+    layout = program.layout
+    all_off = np.zeros((steps, count), dtype=bool)
+    still = dispatch.bounds(all_off)
+    first_on = layout.columns
+    first_start = first_on + steps * count
+    columns = first_start + 2 * steps * count
+
+    def on_at(t: int, i: int) -> int:
+        return first_on + t * count + i
+
+    def start_at(t: int, i: int) -> int:
+        return first_start + t * count + i
+
+    def stop_at(t: int, i: int) -> int:
+        return first_start + (steps + t) * count + i
+
+    cost = np.concatenate([program.cost, np.zeros(columns - layout.columns)])
+    low, high = np.zeros(columns), np.ones(columns)
+    low[: layout.columns], high[: layout.columns] = still.column_low, still.column_high
+    widths = tables.piece_width[None, :] * ~tables.is_forced_flow[:, tables.piece_machine]
+    high[: steps * pieces] = widths.ravel()
+    # What the schedule adds to the rows of the dispatch: least flow and power, headroom, starts.
+    base_flow = np.where(tables.is_forced_flow, tables.forced_flow, tables.flow_min)
+    base_kw = np.where(tables.is_forced_flow, tables.forced_power, tables.power_min)
+    spare = np.where(tables.is_forced_flow, 0.0, tables.flow_full - tables.flow_min)
+    start_kwh = np.array([m.start_energy_kwh for m in tables.problem.machines])
+    extra = _Rows(program.row_count)
+    link: list[tuple[int, int, float]] = []
+    has_limit = tables.problem.site_limit_kw is not None
+    has_peak = tables.problem.demand_charge is not None
+    for t in range(steps):
+        hours = float(tables.hours[t])
+        interval = int(tables.interval_of_step[t])
+        for i in range(count):
+            u, v = on_at(t, i), start_at(t, i)
+            cost[u] = tables.on_eur[t, i] + tables.price_eur_kwh[t] * hours * base_kw[t, i]
+            cost[v] = tables.start_eur[t, i]
+            low[u], high[u] = float(tables.must_on[t, i]), float(not tables.must_off[t, i])
+            link.append((t, u, float(base_flow[t, i])))
+            link.append((steps + t, u, float(spare[t, i])))
+            if has_limit:
+                link.append((program.first_limit_row + t, u, float(base_kw[t, i])))
+                link.append((program.first_limit_row + t, v, float(start_kwh[i] / hours)))
+            if has_peak:
+                row = program.first_peak_row + interval
+                share = hours / float(tables.interval_hours[interval])
+                link.append((row, u, share * float(base_kw[t, i])))
+                link.append((row, v, share * float(start_kwh[i]) / hours))
+            terms = [(u, 1.0), (v, -1.0), (stop_at(t, i), 1.0)]
+            before = float(tables.initially_on[i]) if t == 0 else 0.0
+            if t > 0:
+                terms.append((on_at(t - 1, i), -1.0))
+            extra.add(terms, before, before)
+            for piece in np.flatnonzero(tables.piece_machine == i):
+                column = layout.flow + t * pieces + int(piece)
+                if widths[t, piece] > 0:
+                    extra.add([(column, 1.0), (u, -float(widths[t, piece]))], -np.inf, 0.0)
+    for i in range(count):
+        places = [_Columns(on_at(t, i), start_at(t, i), stop_at(t, i)) for t in range(steps)]
+        _time_rows(tables, i, extra, low, high, places)
+    rows = np.concatenate(
+        [program.rows, np.array([r for r, _, _ in link], dtype=np.int64), extra.rows]
+    )
+    cols = np.concatenate(
+        [program.columns, np.array([c for _, c, _ in link], dtype=np.int64), extra.columns]
+    )
+    values = np.concatenate([program.values, [x for _, _, x in link], extra.values])
+    matrix = coo_array((values, (rows, cols)), shape=(extra.count, columns)).tocsr()
+    integrality = np.zeros(columns)
+    integrality[first_on:first_start] = 1
+    answer = milp(
+        cost,
+        integrality=integrality,
+        bounds=ScipyBounds(low, high),
+        constraints=LinearConstraint(
+            matrix,
+            np.concatenate([still.row_low, extra.low]),
+            np.concatenate([still.row_high, extra.high]),
+        ),
+        options={"time_limit": time_limit_s, "mip_rel_gap": gap},
+    )
+    if answer.x is None:
+        return None
+    on = answer.x[first_on:first_start].reshape(steps, count) > 0.5
+    return Exact(
+        on=on,
+        cost_eur=float(answer.fun) + still.constant_eur,
+        bound_eur=float(answer.mip_dual_bound) + still.constant_eur,
+    )
+
+
+class _Columns(NamedTuple):
+    """Column of a machine's on, start and stop at step t."""
+
+    on: int
+    start: int
+    stop: int
+
+
+def _time_rows(
+    tables: Tables,
+    machine: int,
+    extra: _Rows,
+    low: Floats,
+    high: Floats,
+    columns: list[_Columns],
+) -> None:
+    """Minimum times and starts per hour of one machine; fixes its state up to the first release."""
+    spec, times = tables.problem.machines[machine], tables.relaxed[machine]
+    begin = tables.start_min[:-1]
+    steps = tables.steps
+    for t in range(times.initial_release):
+        low[columns[t].on] = high[columns[t].on] = float(tables.initially_on[machine])
+    must_on = tables.must_on[:, machine]
+    for t in range(steps):
+        up = [s for s in range(t + 1) if times.on_release[s] > t]
+        down = [s for s in range(t + 1) if times.off_release[s] > t]
+        extra.add(
+            [(columns[s].start, 1.0) for s in up] + [(columns[t].on, -1.0)], -np.inf, 0.0
+        )
+        extra.add([(columns[s].stop, 1.0) for s in down] + [(columns[t].on, 1.0)], -np.inf, 1.0)
+        # A start that a window forces is not refused.
+        recent = [
+            s for s in range(t + 1) if begin[t] - begin[s] < 60.0 - _EPS_MIN and not must_on[s]
+        ]
+        past = sum(1 for ago in spec.state.starts_ago_min if begin[t] + ago < 60.0 - _EPS_MIN)
+        if len(recent) + past > spec.max_starts_per_hour:
+            extra.add(
+                [(columns[s].start, 1.0) for s in recent],
+                -np.inf,
+                float(max(spec.max_starts_per_hour - past, 0)),
+            )

@@ -1,0 +1,126 @@
+"""The best schedule of one machine while all others keep theirs: exact, minimum times included."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.planner.stage import Stage
+from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+from agent.planner.timing import MachineTimes, first_fault
+
+
+def schedule_machine(
+    off_eur: list[float],
+    on_eur: list[float],
+    start_eur: list[float],
+    times: MachineTimes,
+    *,
+    initially_on: bool,
+) -> tuple[float, list[bool]]:
+    """Cheapest on/off series for step costs when off and when on, and its cost.
+
+    A switch jumps to its release step, so the programme is linear in the steps. Among equals the
+    machine keeps its state.
+    """
+    steps = len(off_eur)
+    sum_off = [0.0] * (steps + 1)
+    sum_on = [0.0] * (steps + 1)
+    for t in range(steps):
+        sum_off[t + 1] = sum_off[t] + off_eur[t]
+        sum_on[t + 1] = sum_on[t] + on_eur[t]
+    # best_*[t]: cost from step t on of a machine that is free to choose, potentials added.
+    best_on = [0.0] * (steps + 1)
+    best_off = [0.0] * (steps + 1)
+    best_on[steps] = sum_on[steps]
+    best_off[steps] = sum_off[steps]
+    stops = [False] * steps
+    starts = [False] * steps
+    on_release, off_release = times.on_release, times.off_release
+    for t in range(steps - 1, -1, -1):
+        up, down = on_release[t], off_release[t]
+        stay, switch = best_on[t + 1], best_off[down] - sum_off[t] + sum_on[t]
+        stops[t] = switch < stay - 1e-9
+        best_on[t] = switch if stops[t] else stay
+        stay, switch = best_off[t + 1], best_on[up] - sum_on[t] + sum_off[t] + start_eur[t]
+        starts[t] = switch < stay - 1e-9
+        best_off[t] = switch if starts[t] else stay
+    on = [False] * steps
+    running = initially_on
+    t = times.initial_release
+    if running:
+        on[:t] = [True] * t
+    total = best_on[t] if running else best_off[t]
+    while t < steps:
+        if (stops if running else starts)[t]:
+            running = not running
+            release = (on_release if running else off_release)[t]
+        else:
+            release = t + 1
+        if running:
+            on[t:release] = [True] * (release - t)
+        t = release
+    return total, on
+
+
+def start_prices(tables: Tables, machine: int, times: MachineTimes) -> list[float]:
+    """What a start costs at each step; FORBIDDEN_EUR where the rule of starts forbids it."""
+    allowed = np.array(times.may_start) | tables.must_on[:, machine]
+    prices: list[float] = np.where(
+        allowed, tables.start_eur[:, machine], FORBIDDEN_EUR
+    ).tolist()
+    return prices
+
+
+def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats]:
+    """Step costs [N] with the machine off and with it on, the others as in `on`."""
+    tables = stage.tables
+    others = on.copy()
+    others[:, machine] = False
+    use = others.astype(float)
+    lines = stage.lines(others)
+    power = np.stack(
+        [lines.max(axis=1), (lines + stage.profit_kw[:, :, machine]).max(axis=1)], axis=1
+    )
+    full = (stage.full * use).sum(axis=1)
+    base = (stage.base * use).sum(axis=1)
+    cost = stage.charge(
+        power,
+        np.stack([full, full + stage.full[:, machine]], axis=1),
+        np.stack([base, base + stage.base[:, machine]], axis=1),
+        stage.flow[:, None],
+    )
+    off = cost[:, 0] + np.where(tables.must_on[:, machine], FORBIDDEN_EUR, 0.0)
+    return off, cost[:, 1] + stage.on_eur[:, machine]
+
+
+def plan_machine(
+    tables: Tables, off_eur: Floats, on_eur: Floats, machine: int
+) -> list[bool]:
+    """Best series of one machine that keeps every rule of time, starts per hour included."""
+    spec = tables.problem.machines[machine]
+    off, on = off_eur.tolist(), on_eur.tolist()
+    series: list[bool] = []
+    for times in (tables.relaxed[machine], tables.strict[machine]):
+        _, series = schedule_machine(
+            off,
+            on,
+            start_prices(tables, machine, times),
+            times,
+            initially_on=spec.state.running,
+        )
+        fault = first_fault(
+            spec,
+            tables.start_min,
+            np.array(series, dtype=bool),
+            must_on=tables.must_on[:, machine],
+            must_off=tables.must_off[:, machine],
+        )
+        if fault is None:
+            break
+    return series
+
+
+def replan_machine(stage: Stage, on: Bools, machine: int) -> list[bool]:
+    """Best series of one machine given the others' schedules in `on`."""
+    off_eur, on_eur = machine_costs(stage, on, machine)
+    return plan_machine(stage.tables, off_eur, on_eur, machine)

@@ -1,0 +1,94 @@
+"""The state of a search for a better schedule: the best plan so far and the budget that is left."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.planner.budget import Budget
+from agent.planner.dispatch import Dispatch, Dispatched
+from agent.planner.one_machine import replan_machine
+from agent.planner.stage import Stage, delivered_flow, make_stage
+from agent.planner.tables import Bools, Tables
+from agent.planner.timing import first_fault
+
+# EUR: a plan must be cheaper by this to count as better; below it solvers' rounding decides.
+LEAST_GAIN_EUR = 1e-6
+
+
+class Search:
+    """Best schedule, its dispatch and cost, every schedule priced, counters.
+
+    `best` is None until a first schedule has been dispatched.
+    """
+
+    def __init__(self, tables: Tables, dispatch: Dispatch, budget: Budget) -> None:
+        """Start with nothing priced and the whole budget."""
+        self.tables = tables
+        self.dispatch = dispatch
+        self.budget = budget
+        self.lps = 0
+        self.sweeps = 0
+        self.best: Dispatched | None = None
+        self.best_on: Bools = np.zeros((tables.steps, tables.count), dtype=bool)
+        self._priced: dict[bytes, Dispatched | None] = {}
+
+    def may_price(self) -> bool:
+        """Is there budget for another dispatch?"""
+        return self.lps < self.budget.lps
+
+    def may_sweep(self) -> bool:
+        """Is there budget for another sweep?"""
+        return self.sweeps < self.budget.sweeps
+
+    def price(self, on: Bools) -> Dispatched | None:
+        """Dispatch the schedule (at most once each); keep it when it is the best so far."""
+        key = np.packbits(on).tobytes()
+        if key in self._priced:
+            return self._priced[key]
+        if not self.may_price():
+            return None
+        self.lps += 1
+        answer = self.dispatch.solve(on)
+        self._priced[key] = answer
+        if answer is not None and (
+            self.best is None or answer.cost_eur < self.best.cost_eur - LEAST_GAIN_EUR
+        ):
+            self.best, self.best_on = answer, on.copy()
+        return answer
+
+    def stage_of(
+        self, answer: Dispatched, *, peak_target_kw: float, elastic: float = 0.0
+    ) -> Stage:
+        """Stage costs along a dispatch's own path of storage."""
+        return make_stage(
+            self.tables,
+            delivered=delivered_flow(self.tables, answer.pressure),
+            pressure=answer.pressure,
+            peak_target_kw=peak_target_kw,
+            price_eur_m3=answer.price_eur_m3 if elastic > 0.0 else None,
+            elastic=elastic,
+        )
+
+
+def faulty_machines(tables: Tables, on: Bools) -> list[int]:
+    """Machines whose schedule breaks a rule of time."""
+    return [
+        index
+        for index, machine in enumerate(tables.problem.machines)
+        if first_fault(
+            machine,
+            tables.start_min,
+            on[:, index],
+            must_on=tables.must_on[:, index],
+            must_off=tables.must_off[:, index],
+        )
+        is not None
+    ]
+
+
+def repaired(stage: Stage, on: Bools) -> Bools:
+    """The schedule with every machine that breaks a rule of time planned anew, one by one."""
+    fixed = on.copy()
+    for machine in faulty_machines(stage.tables, on):
+        fixed[:, machine] = replan_machine(stage, fixed, machine)
+    return fixed

@@ -1,0 +1,157 @@
+"""Plan a station: greedy commitment, improvement, dispatch, and an honest status. Never raises
+for anything the world can do: a solver that fails or air that is short is a status with a reason.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.planner.budget import Budget
+from agent.planner.commit import greedy
+from agent.planner.dispatch import Dispatch
+from agent.planner.evaluate import Outcome, evaluate
+from agent.planner.improve import improve
+from agent.planner.problem import StationProblem
+from agent.planner.result import (
+    Effort,
+    PlanStatus,
+    Shortage,
+    StartOrder,
+    StationPlanResult,
+)
+from agent.planner.search import Search
+from agent.planner.stage import flat_path
+from agent.planner.tables import Bools, Floats, Tables, compile_tables
+
+# m3/min: less missing air than this is rounding.
+_SHORT_M3_MIN = 1e-4
+
+
+def plan_station(
+    problem: StationProblem, *, budget: Budget | None = None, dispatch: Dispatch | None = None
+) -> StationPlanResult:
+    """The best plan found within the budget (default: the full one for this many machines).
+
+    Deterministic: the same problem and budget give the same plan. `dispatch` may be handed in to
+    choose the solver's body; it must have been built from this problem.
+    """
+    tables = dispatch.tables if dispatch is not None else compile_tables(problem)
+    if dispatch is None:
+        dispatch = Dispatch(tables)
+    budget = budget if budget is not None else Budget.full(tables.count)
+    delivered, _ = flat_path(tables)
+    first = greedy(tables, delivered)
+    search = Search(tables, dispatch, budget)
+    search.price(first)
+    if search.best is not None and tables.count:
+        improve(search, first)
+    reasons: list[str] = []
+    if search.best is None:
+        on, price = first, np.zeros(tables.steps)
+        flow = merit_flow(tables, on, delivered)
+        status = PlanStatus.GREEDY
+        reasons.append("the dispatch programme was not solved: flows by merit order alone")
+    else:
+        on, price, flow = search.best_on, search.best.price_eur_m3, search.best.flow
+        status = PlanStatus.OPTIMISED
+        if budget.sweeps == 0:
+            status = PlanStatus.GREEDY
+            reasons.append("no budget for improvement: greedy commitment, dispatched")
+    outcome = evaluate(tables, on, flow)
+    shortages = tuple(
+        Shortage(int(t), float(outcome.unserved_m3_min[t]))
+        for t in np.flatnonzero(outcome.unserved_m3_min > _SHORT_M3_MIN)
+    )
+    if shortages:
+        status = PlanStatus.BEST_EFFORT
+        reasons.append(_shortage_text(tables, on, outcome, shortages))
+    reasons += _soft_limits(tables, outcome)
+    return _result(tables, on, flow, price, outcome, status, shortages, reasons, search)
+
+
+def merit_flow(tables: Tables, on: Bools, delivered: Floats) -> Floats:
+    """Flows [N, n] that deliver what is asked step by step, cheapest pieces first."""
+    free_on = on & ~tables.is_forced_flow
+    flow = tables.flow_min * free_on + tables.forced_flow * (on & tables.is_forced_flow)
+    missing = delivered - flow.sum(axis=1)
+    for machine, width in zip(tables.piece_machine, tables.piece_width, strict=True):
+        taken = np.clip(missing, 0.0, width * free_on[:, machine])
+        flow[:, machine] += taken
+        missing = missing - taken
+    return flow
+
+
+def _shortage_text(
+    tables: Tables, on: Bools, outcome: Outcome, shortages: tuple[Shortage, ...]
+) -> str:
+    worst = max(shortages, key=lambda shortage: shortage.missing_m3_min)
+    total = float((outcome.unserved_m3_min * tables.step_min).sum())
+    idle = [
+        machine.machine_id
+        for index, machine in enumerate(tables.problem.machines)
+        if not on[worst.step, index]
+    ]
+    text = (
+        f"capacity short: {total:.3g} m3 missing in {len(shortages)} steps, "
+        f"worst {worst.missing_m3_min:.3g} m3/min in step {worst.step}"
+    )
+    return text + (f"; not running there: {', '.join(idle)}" if idle else "; every machine runs")
+
+
+def _soft_limits(tables: Tables, outcome: Outcome) -> list[str]:
+    texts: list[str] = []
+    if outcome.headroom_short_m3_min.max(initial=0.0) > _SHORT_M3_MIN:
+        steps = int((outcome.headroom_short_m3_min > _SHORT_M3_MIN).sum())
+        volume = float((outcome.headroom_short_m3_min * tables.step_min).sum())
+        texts.append(f"reserve short by {volume:.3g} m3 in {steps} steps")
+    if outcome.over_limit_kw.max(initial=0.0) > 1e-3:
+        texts.append(f"site limit exceeded by up to {outcome.over_limit_kw.max():.3g} kW")
+    return texts
+
+
+def _result(
+    tables: Tables,
+    on: Bools,
+    flow: Floats,
+    price: Floats,
+    outcome: Outcome,
+    status: PlanStatus,
+    shortages: tuple[Shortage, ...],
+    reasons: list[str],
+    search: Search,
+) -> StationPlanResult:
+    problem = tables.problem
+    orders = [
+        StartOrder(
+            machine.machine_id,
+            int(t),
+            float(tables.start_min[t]) - machine.lead_time_min,
+        )
+        for index, machine in enumerate(problem.machines)
+        for t in np.flatnonzero(
+            on[:, index] & ~np.append(tables.initially_on[index], on[:-1, index])
+        )
+    ]
+    return StationPlanResult(
+        name=problem.name,
+        status=status,
+        on={
+            key: tuple(bool(value) for value in on[:, index])
+            for index, key in enumerate(problem.machine_ids)
+        },
+        flow_m3_min={
+            key: tuple(float(value) for value in flow[:, index])
+            for index, key in enumerate(problem.machine_ids)
+        },
+        pressure_bar=tuple(outcome.pressure_bar.tolist()),
+        power_kw=tuple(outcome.power_kw.tolist()),
+        price_eur_m3=tuple(price.tolist()),
+        unserved_m3_min=tuple(outcome.unserved_m3_min.tolist()),
+        headroom_short_m3_min=tuple(outcome.headroom_short_m3_min.tolist()),
+        peak_kw=outcome.peak_kw,
+        cost=outcome.cost,
+        shortages=shortages,
+        start_orders=tuple(sorted(orders, key=lambda order: (order.order_min, order.machine_id))),
+        reasons=tuple(reasons),
+        effort=Effort(search.lps, search.sweeps),
+    )

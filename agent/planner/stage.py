@@ -1,0 +1,191 @@
+"""What one step costs for a set of running machines, when the flow to deliver is given.
+
+The cheapest dispatch of a step is merit order over the pieces of the convex curves. Its power is
+the largest of the lines  slope * flow + sum of the running machines' profits  (the conjugate of
+their summed curves), so adding a machine to a set adds one number per slope. That makes the cost
+of very many sets an addition and a maximum, without sorting anything twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One view of the steps: the flow to deliver and the peak to stay under.
+
+    `flow` [N]: m3/min that the machines without a manual flow have to deliver, storage included.
+    `slopes` [N, S] and `profit_kw` [N, S, n]: as in Tables, per step; manual machines give zero.
+    `full`, `base` [N, n]: flow at full load and least flow, zero where manual.
+    `fixed_kw` [N]: power that no choice changes (manual machines, pressure above the reference).
+    `peak_target_kw`: power above which `peak_eur_kw` [N] is charged; +inf without a charge.
+    """
+
+    tables: Tables
+    flow: Floats
+    slopes: Floats
+    profit_kw: Floats
+    full: Floats
+    base: Floats
+    fixed_kw: Floats
+    energy_eur_kw: Floats
+    unserved_eur: Floats
+    reserve_eur: Floats
+    reserve: Floats
+    limit_kw: Floats | None
+    limit_eur_kw: Floats
+    peak_kw: Floats | None
+    peak_eur_kw: Floats
+    on_eur: Floats
+
+    def charge(self, power: Floats, full: Floats, base: Floats, flow: Floats) -> Floats:
+        """EUR of the step for sets given by power, full and least flow, all [N, C].
+
+        `power` is the maximum of the lines at `flow`, also beyond full load, where it is
+        corrected to full-load power here. Run cost is not in it.
+        """
+        over = np.maximum(flow - full, 0.0)
+        power = power - self.slopes[:, -1:] * over
+        cost = self.energy_eur_kw[:, None] * power
+        cost += self.unserved_eur[:, None] * over
+        served = np.minimum(np.maximum(flow, base), full)
+        cost += self.reserve_eur[:, None] * np.maximum(
+            self.reserve[:, None] - full + served, 0.0
+        )
+        if self.limit_kw is not None:
+            cost += self.limit_eur_kw[:, None] * np.maximum(power - self.limit_kw[:, None], 0.0)
+        if self.peak_kw is not None:
+            cost += self.peak_eur_kw[:, None] * np.maximum(power - self.peak_kw[:, None], 0.0)
+        return cost
+
+    def lines(self, on: Bools) -> Floats:
+        """The lines [N, S] of the schedule `on` [N, n] at the flow to deliver."""
+        lines: Floats = self.slopes * self.flow[:, None] + np.einsum(
+            "tsn,tn->ts", self.profit_kw, on.astype(float)
+        )
+        return lines
+
+    def cost(self, on: Bools) -> Floats:
+        """EUR [N] of each step under the schedule `on` [N, n], run cost in, starts not."""
+        power = self.lines(on).max(axis=1, keepdims=True)
+        use = on.astype(float)
+        full = (self.full * use).sum(axis=1, keepdims=True)
+        base = (self.base * use).sum(axis=1, keepdims=True)
+        cost: Floats = self.charge(power, full, base, self.flow[:, None])[:, 0]
+        return cost + (self.on_eur * use).sum(axis=1)
+
+
+def make_stage(
+    tables: Tables,
+    *,
+    delivered: Floats,
+    pressure: Floats,
+    peak_target_kw: float,
+    price_eur_m3: Floats | None = None,
+    elastic: float = 0.0,
+) -> Stage:
+    """The stage costs along a path of delivered flow [N] and end-of-step pressure [N].
+
+    With `price_eur_m3` (the duals of the air balance) and `elastic` < 1 the storage is taken as
+    a trader: air is bought and sold outside prices (1 -+ elastic) * price, so the cost is an
+    optimistic guess of what the storage would make of a changed schedule.
+    """
+    problem = tables.problem
+    steps, count = tables.steps, tables.count
+    free = ~tables.is_forced_flow
+    energy = tables.price_eur_kwh * tables.hours
+    slopes = np.repeat(tables.slopes[None, :], steps, axis=0)
+    profit = np.repeat(tables.profit_kw[None, :, :], steps, axis=0)
+    if price_eur_m3 is not None and elastic > 0.0:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            worth = np.where(
+                energy > 1e-9, price_eur_m3 * tables.step_min / np.maximum(energy, 1e-9), 0.0
+            )
+        low = np.minimum(worth * (1.0 - elastic), tables.slopes[-1])
+        high = np.maximum(worth * (1.0 + elastic), low)
+        clipped = np.clip(slopes, low[:, None], high[:, None])
+        profit = conjugates(tables, clipped)
+        slopes = clipped
+    profit = profit * free[:, None, :]
+    fixed = (tables.forced_power * tables.is_forced_flow).sum(axis=1) + (
+        problem.receiver.power_kw_bar * (pressure - problem.receiver.pressure_ref_bar)
+    )
+    limit = None
+    if problem.site_limit_kw is not None:
+        limit = problem.site_limit_kw - tables.other_kw - fixed
+    peak = None
+    peak_eur = np.zeros(steps)
+    charge = problem.demand_charge
+    if charge is not None:
+        peak = peak_target_kw - tables.other_kw - fixed
+        share = tables.hours / tables.interval_hours[tables.interval_of_step]
+        peak_eur = charge.price_eur_kw * share
+    on_eur = np.where(tables.must_off, FORBIDDEN_EUR, tables.on_eur)
+    return Stage(
+        tables=tables,
+        flow=delivered - (tables.forced_flow * tables.is_forced_flow).sum(axis=1),
+        slopes=slopes,
+        profit_kw=profit,
+        full=np.where(free, tables.flow_full, 0.0).reshape(steps, count),
+        base=np.where(free, tables.flow_min, 0.0).reshape(steps, count),
+        fixed_kw=fixed,
+        energy_eur_kw=energy,
+        unserved_eur=problem.penalties.unserved_eur_m3 * tables.step_min,
+        reserve_eur=problem.penalties.reserve_eur_m3 * tables.step_min,
+        reserve=tables.reserve,
+        limit_kw=limit,
+        limit_eur_kw=problem.penalties.site_limit_eur_kwh * tables.hours,
+        peak_kw=peak,
+        peak_eur_kw=peak_eur,
+        on_eur=on_eur,
+    )
+
+
+def conjugates(tables: Tables, slopes: Floats) -> Floats:
+    """min over flow of (power - slope * flow) for slopes [N, S]: array [N, S, n]."""
+    profit = np.empty((*slopes.shape, tables.count))
+    for machine in range(tables.count):
+        mine = tables.piece_machine == machine
+        # The conjugate is piecewise linear with kinks at the machine's own slopes.
+        least = tables.power_min[machine] - slopes * tables.flow_min[machine]
+        for slope, width in zip(tables.piece_slope[mine], tables.piece_width[mine], strict=True):
+            least = least + width * np.minimum(slope - slopes, 0.0)
+        profit[:, :, machine] = least
+    return profit
+
+
+def flat_path(tables: Tables) -> tuple[Floats, Floats]:
+    """Delivered flow and pressure [N] of a plan that holds the starting pressure.
+
+    The pressure moves into the band at once and ends at the level asked for.
+    """
+    receiver = tables.problem.receiver
+    level = min(max(receiver.pressure_init_bar, receiver.pressure_min_bar), receiver.pressure_max_bar)
+    pressure = np.full(tables.steps, level)
+    pressure[-1] = max(level, receiver.pressure_end_min_bar)
+    return delivered_flow(tables, pressure), pressure
+
+
+def delivered_flow(tables: Tables, pressure: Floats) -> Floats:
+    """Flow [N] that the machines deliver so that the receiver follows `pressure` [N]."""
+    receiver = tables.problem.receiver
+    before = np.concatenate([[receiver.pressure_init_bar], pressure[:-1]])
+    store = receiver.volume_m3 / receiver.atmosphere_bar / tables.step_min
+    leak = receiver.leak_m3_min_bar * (pressure - receiver.pressure_ref_bar)
+    return tables.demand + leak + store * (pressure - before)
+
+
+def switching_eur(tables: Tables, on: Bools) -> Floats:
+    """Start cost [N, n] of the schedule, energy of the start included."""
+    before = np.vstack([tables.initially_on[None, :], on[:-1]])
+    return np.where(on & ~before, tables.start_eur, 0.0)
+
+
+def unmet_must_eur(tables: Tables, on: Bools) -> float:
+    """FORBIDDEN_EUR for every step in which a machine that must run does not."""
+    return FORBIDDEN_EUR * float((tables.must_on & ~on).sum())

@@ -1,0 +1,158 @@
+"""When a machine may change its state: minimum times, windows, starts per hour.
+
+A machine that switches at step t is held until its release step; `MachineTimes` gives that step
+for every t, so that a dynamic programme can jump over the hold. Unavailability ends a minimum
+run, a forced window ends a minimum stop (precedence: unavailable > forced > minimum times).
+
+Starts per hour are exact in `first_fault`; inside the programmes they are left out (`relaxed`)
+or replaced by a safe rule (`strict`): starts at least 60/max minutes apart, and in the first hour
+only where the known past starts leave room for every start that this spacing would allow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.planner.problem import PlanMachine
+
+# Minutes: below any step length, above the rounding of summed step lengths.
+_EPS_MIN = 1e-6
+
+
+@dataclass(frozen=True)
+class MachineTimes:
+    """Release steps of one machine.
+
+    `on_release[t]` is the first step at which a machine started at t may stop, `off_release[t]`
+    the reverse; both lie in t+1 .. N. `initial_release` is the same for the state at the start.
+    `may_start[t]` is False where the strict rule forbids a start.
+    """
+
+    on_release: tuple[int, ...]
+    off_release: tuple[int, ...]
+    initial_release: int
+    may_start: tuple[bool, ...]
+
+
+class TimeFault(NamedTuple):
+    """A broken rule of time: which, at which step, by how much."""
+
+    rule: str
+    step: int
+    amount: float
+
+
+def _first_true(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For every step t the first step >= t at which the flag is set, N where there is none."""
+    steps = len(flags)
+    following = np.full(steps + 1, steps, dtype=np.int64)
+    for t in range(steps - 1, -1, -1):
+        following[t] = t if flags[t] else following[t + 1]
+    return following
+
+
+def machine_times(
+    machine: PlanMachine,
+    start_min: NDArray[np.float64],
+    *,
+    must_on: NDArray[np.bool_],
+    must_off: NDArray[np.bool_],
+    strict: bool,
+) -> MachineTimes:
+    """Release steps of the machine on a grid whose step t spans start_min[t] .. start_min[t+1]."""
+    begin = start_min[:-1]
+    steps = len(begin)
+    down_min = machine.min_down_min
+    if strict and machine.max_starts_per_hour > 0:
+        down_min = max(down_min, 60.0 / machine.max_starts_per_hour - machine.min_up_min)
+    next_off = _first_true(must_off)
+    next_on = _first_true(must_on)
+    later = np.arange(1, steps + 1)
+    on_release = np.searchsorted(begin, begin + machine.min_up_min - _EPS_MIN)
+    on_release = np.minimum(np.maximum(on_release, later), np.maximum(next_off[1:], later))
+    off_release = np.searchsorted(begin, begin + down_min - _EPS_MIN)
+    off_release = np.minimum(np.maximum(off_release, later), np.maximum(next_on[1:], later))
+
+    state = machine.state
+    if state.running:
+        wait_min = machine.min_up_min - state.in_state_min
+        breaker = int(next_off[0])
+    else:
+        wait_min = max(machine.min_down_min - state.in_state_min, machine.lead_time_min)
+        breaker = int(next_on[0])
+    initial = int(np.searchsorted(begin, wait_min - _EPS_MIN)) if wait_min > 0 else 0
+    return MachineTimes(
+        on_release=tuple(int(x) for x in on_release),
+        off_release=tuple(int(x) for x in off_release),
+        initial_release=min(initial, breaker),
+        may_start=_may_start(machine, begin, strict=strict),
+    )
+
+
+def _may_start(
+    machine: PlanMachine, begin: NDArray[np.float64], *, strict: bool
+) -> tuple[bool, ...]:
+    limit = machine.max_starts_per_hour
+    if limit == 0:
+        return (False,) * len(begin)
+    if not strict:
+        return (True,) * len(begin)
+    allowed: list[bool] = []
+    for now in begin:
+        past = sum(1 for ago in machine.state.starts_ago_min if now + ago < 60.0 - _EPS_MIN)
+        planned = math.floor((float(now) + _EPS_MIN) * limit / 60.0) + 1
+        allowed.append(past == 0 or past + planned <= limit)
+    return tuple(allowed)
+
+
+def first_fault(
+    machine: PlanMachine,
+    start_min: NDArray[np.float64],
+    on: NDArray[np.bool_],
+    *,
+    must_on: NDArray[np.bool_],
+    must_off: NDArray[np.bool_],
+) -> TimeFault | None:
+    """The first rule of time that the schedule `on` breaks, None when it keeps them all.
+
+    Faults that the windows force (a forced start inside the minimum stop) do not count.
+    """
+    begin = start_min[:-1].tolist()
+    state = machine.state
+    running = state.running
+    since_min = -state.in_state_min
+    starts = [-ago for ago in state.starts_ago_min]
+    first_change = True
+    for step, value in enumerate(on.tolist()):
+        now = begin[step]
+        if value and must_off[step]:
+            return TimeFault("unavailable", step, 1.0)
+        if not value and must_on[step]:
+            return TimeFault("forced", step, 1.0)
+        if value == running:
+            continue
+        if value:
+            wait_min = machine.min_down_min - (now - since_min)
+            if first_change:
+                wait_min = max(wait_min, machine.lead_time_min - now)
+            if wait_min > _EPS_MIN and not must_on[step]:
+                return TimeFault("min_down", step, wait_min)
+            starts.append(now)
+            recent = sum(1 for start in starts if now - start < 60.0 - _EPS_MIN)
+            if recent > machine.max_starts_per_hour and not must_on[step]:
+                return TimeFault(
+                    "starts_per_hour", step, float(recent - machine.max_starts_per_hour)
+                )
+        else:
+            wait_min = machine.min_up_min - (now - since_min)
+            if wait_min > _EPS_MIN and not must_off[step]:
+                return TimeFault("min_up", step, wait_min)
+        running = value
+        since_min = now
+        first_change = False
+    return None

@@ -1,0 +1,311 @@
+"""The best joint schedule of two machines while all others keep theirs: exact, for all pairs at once.
+
+With minimum times the state of a pair is (on/off, held steps) of both. At most one of the two is
+held at a point of decision (when both are, time jumps to the first release), so the states of a
+pair are few: A free and B held for l more steps, in both roles, and both free (l = 0).
+
+The programme runs on decision points, a subset of the steps' starts: all of them on a short
+uniform grid, fewer on a fine or mixed one. All costs carry the potential "sum of step costs up to
+here in my combination", so that staying costs nothing and one addition makes a switch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agent.planner.one_machine import start_prices
+from agent.planner.stage import Stage
+from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Ints, Tables
+from agent.planner.timing import MachineTimes
+
+
+class Pairs(NamedTuple):
+    """Index pairs (first, second) of P machines, first < second."""
+
+    first: Ints
+    second: Ints
+
+
+class PairPlan(NamedTuple):
+    """A proposal: the two machines' new series and what they promise to save."""
+
+    first: int
+    second: int
+    gain_eur: float
+    on_first: Bools
+    on_second: Bools
+
+
+def decision_points(tables: Tables, on: Bools, *, at_most: int) -> Ints:
+    """Steps at which the pair programme may switch, ascending, 0 first.
+
+    All steps when there are few; otherwise an even thinning by time that keeps every step at which
+    the present plan switches, a window begins or ends, or a machine is released at the start.
+    """
+    steps = tables.steps
+    if steps <= at_most:
+        return np.arange(steps)
+    keep = np.zeros(steps, dtype=bool)
+    keep[0] = True
+    for flags in (on, tables.must_on, tables.must_off):
+        keep[1:] |= (flags[1:] != flags[:-1]).any(axis=1)
+    for times in tables.relaxed:
+        if times.initial_release < steps:
+            keep[times.initial_release] = True
+    # Long steps count by themselves; short ones share points until the number fits.
+    spacing = float(np.median(tables.step_min))
+    begin = tables.start_min[:-1]
+    for widening in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0):
+        chosen = keep.copy()
+        slot = np.floor(begin / (spacing * widening) + 1e-9)
+        chosen[1:] |= slot[1:] != slot[:-1]
+        if chosen.sum() <= at_most:
+            break
+    return np.flatnonzero(chosen)
+
+
+def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
+    """Step costs [N, 2, 2, P] with the first (axis 1) and second (axis 2) machine off or on."""
+    tables = stage.tables
+    steps, count = len(tables.step_min), len(pairs.first)
+    a, b = pairs.first, pairs.second
+    use = on.astype(float)
+    lines = stage.lines(on)
+    power = np.full((2, 2, steps, count), -np.inf)
+    for s in range(lines.shape[1]):
+        profit = stage.profit_kw[:, s, :]
+        mine = profit * use
+        first, second = profit[:, a], profit[:, b]
+        line = lines[:, s, None] - mine[:, a] - mine[:, b]
+        np.maximum(power[0, 0], line, out=power[0, 0])
+        line_a = line + first
+        np.maximum(power[1, 0], line_a, out=power[1, 0])
+        line += second
+        np.maximum(power[0, 1], line, out=power[0, 1])
+        line_a += second
+        np.maximum(power[1, 1], line_a, out=power[1, 1])
+
+    def rest(values: Floats) -> Floats:
+        held = values * use
+        return held.sum(axis=1, keepdims=True) - held[:, a] - held[:, b]
+
+    full, base = rest(stage.full), rest(stage.base)
+    costs = np.empty((steps, 2, 2, count))
+    flow = stage.flow[:, None]
+    off_eur = np.where(tables.must_on, FORBIDDEN_EUR, 0.0)
+    for sa in (0, 1):
+        for sb in (0, 1):
+            cost = stage.charge(
+                power[sa, sb],
+                full + sa * stage.full[:, a] + sb * stage.full[:, b],
+                base + sa * stage.base[:, a] + sb * stage.base[:, b],
+                flow,
+            )
+            cost += (stage.on_eur if sa else off_eur)[:, a]
+            cost += (stage.on_eur if sb else off_eur)[:, b]
+            costs[:, sa, sb, :] = cost
+    return costs
+
+
+class _Holds(NamedTuple):
+    """Release points of every machine on the decision points: [M, 2, n], axis 1 = state entered."""
+
+    release: Ints
+    initial: Ints
+    switch_eur: Floats
+
+
+def _holds(tables: Tables, points: Ints, times: tuple[MachineTimes, ...]) -> _Holds:
+    """Releases are rounded up to the next decision point: never too early."""
+    count, size = tables.count, len(points)
+    release = np.empty((size, 2, count), dtype=np.int64)
+    initial = np.empty(count, dtype=np.int64)
+    switch = np.zeros((size, 2, count))
+    after = np.arange(1, size + 1)
+    for i, one in enumerate(times):
+        for state, table in ((0, one.off_release), (1, one.on_release)):
+            at = np.searchsorted(points, np.array(table)[points])
+            release[:, state, i] = np.maximum(at, after)
+        initial[i] = np.searchsorted(points, one.initial_release)
+        switch[:, 1, i] = np.array(start_prices(tables, i, one))[points]
+    return _Holds(release, initial, switch)
+
+
+def best_pairs(
+    stage: Stage,
+    on: Bools,
+    pairs: Pairs,
+    times: tuple[MachineTimes, ...],
+    *,
+    points: Ints,
+    least_gain_eur: float,
+    at_most: int,
+) -> list[PairPlan]:
+    """The pairs whose joint re-planning saves most on the stage costs, best first."""
+    tables = stage.tables
+    size, count = len(points), len(pairs.first)
+    if count == 0:
+        return []
+    holds = _holds(tables, points, times)
+    costs = pair_costs(stage, on, pairs)
+    blocks = np.add.reduceat(costs, points, axis=0)
+    # Ordered pairs: A is the one that is free, B the one that may be held.
+    a = np.concatenate([pairs.first, pairs.second])
+    b = np.concatenate([pairs.second, pairs.first])
+    ordered = np.concatenate([blocks, blocks.transpose(0, 2, 1, 3)], axis=3)
+    swapped = np.concatenate([np.arange(count, 2 * count), np.arange(count)])
+    sums = np.zeros((size + 1, 2, 2, 2 * count))
+    np.cumsum(ordered, axis=0, out=sums[1:])
+
+    longest = int(
+        max(
+            (holds.release - np.arange(size)[:, None, None]).max(),
+            holds.initial.max(initial=1),
+            1,
+        )
+    )
+    value = np.empty((size + 1, longest + 1, 2, 2, 2 * count))
+    value[size] = sums[size]
+    flat = value.reshape(-1)
+    stride = (longest + 1) * 4 * 2 * count
+    pattern_of: dict[bytes, tuple[Ints, Ints]] = {}
+    held_steps = (holds.release - np.arange(size)[:, None, None]).astype(np.int64)
+    for t in range(size - 1, -1, -1):
+        key = held_steps[t].tobytes()
+        if key not in pattern_of:
+            pattern_of[key] = _pattern(held_steps[t], a, swapped, longest)
+        held, both_free = pattern_of[key]
+        # Cost of A's switch from state 1 - s to s, potentials exchanged: [2 (state left), 2, 2P].
+        enter = holds.switch_eur[t, :, a].T  # [2, 2P] by state entered
+        shift = enter[::-1][:, None, :] - sums[t, ::-1] + sums[t]
+        now = value[t]
+        switched = flat[held + t * stride]
+        switched += shift
+        np.minimum(value[t + 1, :-1], switched, out=now[1:])
+        free = flat[both_free + t * stride] + shift
+        free = np.minimum(free, free[..., swapped].transpose(1, 0, 2))
+        np.minimum(value[t + 1, 0], free, out=now[0])
+
+    start_a = tables.initially_on[pairs.first].astype(int)
+    start_b = tables.initially_on[pairs.second].astype(int)
+    wait_a, wait_b = holds.initial[pairs.first], holds.initial[pairs.second]
+    jump = np.minimum(wait_a, wait_b)
+    index = np.arange(count)
+    best = np.where(
+        wait_b >= wait_a,
+        value[jump, wait_b - jump, start_a, start_b, index],
+        value[jump, wait_a - jump, start_b, start_a, count + index],
+    )
+    present = _present_cost(tables, blocks, on, pairs, points)
+    gains = present - best
+    programme = _Programme(value, sums, held_steps, holds.switch_eur)
+    found: list[PairPlan] = []
+    for p in np.argsort(-gains, kind="stable")[:at_most]:
+        if not gains[p] > least_gain_eur:
+            break
+        series = _trace(programme, tables, pairs, int(p), holds.initial)
+        first, second = (np.repeat(s, np.diff(np.append(points, tables.steps))) for s in series)
+        found.append(
+            PairPlan(
+                int(pairs.first[p]), int(pairs.second[p]), float(gains[p]), first, second
+            )
+        )
+    return found
+
+
+def _pattern(held: Ints, a: Ints, swapped: Ints, longest: int) -> tuple[Ints, Ints]:
+    """Where a switch of A leads, as offsets into the flattened values, seen from point 0.
+
+    First array [l = 1..longest, state A, state B, 2P]; second [state A, state B, 2P] for B free.
+    """
+    width = len(a)
+    count = np.arange(width)
+    wait = np.arange(1, longest + 1)[:, None, None, None]
+    state_b = np.arange(2)[None, None, :, None]
+    entered = 1 - np.arange(2)[None, :, None, None]
+    k = held[:, a][::-1][None, :, None, :]  # by the state A leaves
+    row = longest + 1
+
+    def at(point: Ints, left: Ints, own: Ints, other: Ints, pair: Ints) -> Ints:
+        offset: Ints = (((point * row + left) * 2 + own) * 2 + other) * width + pair
+        return offset
+
+    still = k <= wait
+    offsets = np.where(
+        still,
+        at(np.minimum(k, wait), np.maximum(wait - k, 0), entered, state_b, count),
+        at(np.minimum(k, wait), np.maximum(k - wait, 0), state_b, entered, swapped),
+    )
+    free = at(np.zeros_like(k[0]), k[0], state_b[0], entered[0], swapped)
+    return offsets, np.broadcast_to(free, (2, 2, width))
+
+
+def _present_cost(
+    tables: Tables, blocks: Floats, on: Bools, pairs: Pairs, points: Ints
+) -> Floats:
+    """Cost [P] of the present plan in the same terms: steps and starts of the two machines."""
+    here = on[points].astype(int)
+    rows = np.arange(len(points))[:, None]
+    index = np.arange(len(pairs.first))[None, :]
+    steps: Floats = blocks[rows, here[:, pairs.first], here[:, pairs.second], index].sum(axis=0)
+    before = np.vstack([tables.initially_on[None, :], on[:-1]])
+    starts = np.where(on & ~before, tables.start_eur, 0.0).sum(axis=0)
+    return steps + starts[pairs.first] + starts[pairs.second]
+
+
+class _Programme(NamedTuple):
+    """The solved pair programme, kept for tracing: see `best_pairs`."""
+
+    value: Floats
+    sums: Floats
+    held: Ints
+    switch_eur: Floats
+
+
+def _trace(
+    programme: _Programme, tables: Tables, pairs: Pairs, p: int, initial: Ints
+) -> tuple[Bools, Bools]:
+    """Follow the best decisions of pair p from the start: the two series on decision points."""
+    value, held = programme.value, programme.held
+    size, count = len(held), len(pairs.first)
+    machine = (int(pairs.first[p]), int(pairs.second[p]))
+    state = [int(tables.initially_on[m]) for m in machine]
+    free_at = [int(initial[m]) for m in machine]
+    series = np.zeros((2, size), dtype=bool)
+    t = filled = 0
+    while True:
+        t = min(max(t, min(free_at)), size)
+        for row in (0, 1):
+            series[row, filled:t] = bool(state[row])
+        filled = t
+        if t == size:
+            return series[0], series[1]
+        one = 0 if free_at[0] <= t else 1
+        left = max(free_at[1 - one] - t, 0)
+        here = value[t, left, state[one], state[1 - one], p + one * count]
+        if here == value[t + 1, max(left - 1, 0), state[one], state[1 - one], p + one * count]:
+            t += 1
+            continue
+        if left == 0:
+            costs = [_after_switch(programme, machine, state, t, p, who) for who in (0, 1)]
+            one = 0 if costs[0] <= costs[1] else 1
+        state[one] = 1 - state[one]
+        free_at[one] = t + int(held[t, state[one], machine[one]])
+
+
+def _after_switch(
+    programme: _Programme, machine: tuple[int, int], state: list[int], t: int, p: int, who: int
+) -> float:
+    """Cost from t on when one of two free machines switches now and the other is free to follow."""
+    count = programme.value.shape[-1] // 2
+    entered, other = 1 - state[who], state[1 - who]
+    wait = int(programme.held[t, entered, machine[who]])
+    own = p + who * count
+    return float(
+        programme.value[t, wait, other, entered, p + (1 - who) * count]
+        + programme.switch_eur[t, entered, machine[who]]
+        - programme.sums[t, entered, other, own]
+        + programme.sums[t, state[who], other, own]
+    )
