@@ -235,12 +235,18 @@ def _machine(node: _Node) -> PlanMachine:
 
 
 def plan_document(
-    on: Mapping[str, Sequence[bool]], flow_m3_min: Mapping[str, Sequence[float]]
+    on: Mapping[str, Sequence[bool]],
+    flow_m3_min: Mapping[str, Sequence[float]],
+    vent_m3_min: Sequence[float],
 ) -> dict[str, Any]:
-    """The plan as the schema's JSON object: on and flow per machine, one value a step."""
+    """The plan as the schema's JSON object: on and flow per machine and air blown off, by step.
+
+    Missing air is not written: a reader takes the least that keeps the pressure in its band.
+    """
     return {
         "on": {key: [int(value) for value in series] for key, series in on.items()},
-        "flow": {key: [round(float(x), 6) for x in series] for key, series in flow_m3_min.items()},
+        "flow": {key: [round(float(x), 9) for x in series] for key, series in flow_m3_min.items()},
+        "vent": [round(float(x), 9) for x in vent_m3_min],
     }
 
 

@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     }[options.effort]
     plan = plan_station(problem, budget=budget, dispatch=dispatch)
     if options.out is not None:
-        write_plan(options.out, plan_document(plan.on, plan.flow_m3_min))
+        write_plan(options.out, plan_document(plan.on, plan.flow_m3_min, plan.vent_m3_min))
     if options.gantt is not None:
         from agent.planner.gantt import draw
 

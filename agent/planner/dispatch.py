@@ -25,13 +25,14 @@ class Dispatched(NamedTuple):
     """Answer of a dispatch.
 
     `cost_eur` is the schedule's whole cost on the convex hull of the curves. `flow` [N, n],
-    `pressure` [N] at the ends of steps, `price_eur_m3` [N] the dual of the air balance (what one
+    `pressure` [N] at the ends of steps, `vent` [N] air blown off, `price_eur_m3` [N] the dual of the air balance (what one
     more cubic metre in that step would cost), `peak_eur_kw` [J] the duals of the billing intervals.
     """
 
     cost_eur: float
     flow: Floats
     pressure: Floats
+    vent: Floats
     price_eur_m3: Floats
     peak_kw: float
     peak_eur_kw: Floats
@@ -256,6 +257,7 @@ class Dispatch:
             cost_eur=objective + bounds.constant_eur,
             flow=flow,
             pressure=x[layout.pressure : layout.pressure + steps],
+            vent=np.maximum(x[layout.vent : layout.vent + steps], 0.0),
             price_eur_m3=duals[:steps] / tables.step_min,
             peak_kw=float(x[layout.peak]) if charged else 0.0,
             peak_eur_kw=-duals[self.program.first_peak_row :] if charged else np.zeros(0),

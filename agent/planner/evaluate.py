@@ -58,8 +58,10 @@ class Outcome:
     starts: int
 
 
-def evaluate(tables: Tables, on: Bools, flow: Floats) -> Outcome:
-    """Play the plan through. Air is blown off or missing only as far as the band demands it."""
+def evaluate(tables: Tables, on: Bools, flow: Floats, vent: Floats | None = None) -> Outcome:
+    """Play the plan through. `vent` [N] is air blown off on purpose (a machine whose least flow is
+    not needed); beyond it air is blown off or missing only as far as the band demands it.
+    """
     problem, receiver = tables.problem, tables.problem.receiver
     steps = tables.steps
     before = np.vstack([tables.initially_on[None, :], on[:-1]])
@@ -76,15 +78,21 @@ def evaluate(tables: Tables, on: Bools, flow: Floats) -> Outcome:
     store = receiver.volume_m3 / receiver.atmosphere_bar / tables.step_min
     leak = receiver.leak_m3_min_bar
     net = flow.sum(axis=1) - tables.demand + leak * receiver.pressure_ref_bar
-    pressure, unserved, vent = np.zeros(steps), np.zeros(steps), np.zeros(steps)
+    pressure, unserved = np.zeros(steps), np.zeros(steps)
+    blown = np.zeros(steps) if vent is None else vent.copy()
+    net = net - blown
     level = receiver.pressure_init_bar
     for t in range(steps):
         reached = (store[t] * level + net[t]) / (store[t] + leak)
         if reached > high[t]:
-            vent[t] = (reached - high[t]) * (store[t] + leak)
+            blown[t] += (reached - high[t]) * (store[t] + leak)
             reached = high[t]
         elif reached < low[t]:
-            unserved[t] = (low[t] - reached) * (store[t] + leak)
+            # Rather keep the air in than miss it.
+            missing = (low[t] - reached) * (store[t] + leak)
+            kept = min(missing, blown[t])
+            blown[t] -= kept
+            unserved[t] = missing - kept
             reached = low[t]
         pressure[t] = level = float(reached)
 
@@ -126,7 +134,7 @@ def evaluate(tables: Tables, on: Bools, flow: Floats) -> Outcome:
         pressure_bar=pressure,
         power_kw=mean_kw,
         unserved_m3_min=unserved,
-        vent_m3_min=vent,
+        vent_m3_min=blown,
         headroom_short_m3_min=short,
         over_limit_kw=over,
         peak_kw=peak,

@@ -9,13 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from agent.planner.one_machine import replan_machine
+from agent.planner.polish import polish
 from agent.planner.search import Search, repaired
 from agent.planner.set_dp import best_sets
-from agent.planner.stage import Stage, switching_eur
-from agent.planner.tables import FORBIDDEN_EUR, Bools
+from agent.planner.levels import best_sets_and_levels, corridor_grid, even_grid, storage_matters
+from agent.planner.stage import Stage, delivered_flow, make_stage, switching_eur
+from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats
 from agent.planner.two_machines import Pairs, best_pairs, decision_points
 
 _STAGE_GAIN_EUR = 1e-5
+LEVEL_MACHINES = 6
+ELASTIC = (0.0, 0.3, 0.1, 0.03)
+POLISH = (0.03, 0.2, 1.0)
 
 
 def stage_total(stage: Stage, on: Bools) -> float:
@@ -82,41 +87,118 @@ def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator
         search.sweeps += 1
         return repaired(stage, best_sets(stage, on, list(range(tables.count))))
     total = stage_total(stage, on)
+    size = search.budget.group
     for turn in range(max(2, 3 * tables.count // search.budget.group)):
         if not search.may_sweep():
             break
         search.sweeps += 1
-        candidate = repaired(stage, best_sets(stage, on, _group(search, on, turn, rng)))
+        candidate = repaired(stage, best_sets(stage, on, _group(search, on, turn, rng, size)))
         cost = stage_total(stage, candidate)
         if cost < total - _STAGE_GAIN_EUR:
             on, total = candidate, cost
     return on
 
 
-def _group(search: Search, on: Bools, turn: int, rng: np.random.Generator) -> list[int]:
+def _group(
+    search: Search, on: Bools, turn: int, rng: np.random.Generator, size: int
+) -> list[int]:
     """Machines to plan together: first those that switch most, then drawn at random."""
-    count, size = search.tables.count, search.budget.group
+    count = search.tables.count
     if turn == 0:
         switches = (on[1:] != on[:-1]).sum(axis=0)
         return sorted(np.argsort(-switches, kind="stable")[:size].tolist())
     return sorted(rng.choice(count, size=size, replace=False).tolist())
 
 
+def sweep_levels(
+    search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats
+) -> Bools:
+    """Sets and receiver pressure of a group together, then pairs along the pressure found."""
+    search.sweeps += 1
+    first, pressure = best_sets_and_levels(stage, on, group, grid)
+    along = make_stage(
+        search.tables,
+        delivered=delivered_flow(search.tables, pressure),
+        pressure=pressure,
+        peak_target_kw=stage.peak_target_kw,
+    )
+    return sweep_pairs(search, along, repaired(along, first))
+
+
 def improve(search: Search, on: Bools) -> None:
     """Run the search from a priced schedule; `search.best` holds the result."""
     rng = np.random.default_rng(7)
-    charge = search.tables.problem.demand_charge
+    tables = search.tables
+    charge = tables.problem.demand_charge
     target_kw = charge.peak_so_far_kw if charge is not None else np.inf
     answer = search.price(on)
-    for turn in range(4):
-        if answer is None or not search.may_sweep() or not search.may_price():
-            return
-        stage = search.stage_of(answer, peak_target_kw=target_kw)
+    if answer is None:
+        return
+    everyone = list(range(tables.count))
+    with_storage = storage_matters(tables)
+    small = tables.count <= LEVEL_MACHINES
+    stage = search.stage_of(answer, peak_target_kw=target_kw)
+    if small and with_storage:
+        candidate = sweep_levels(search, stage, search.best_on, everyone, even_grid(tables))
+    else:
         candidate = sweep_sets(search, stage, search.best_on, rng)
         candidate = sweep_pairs(search, stage, candidate)
-        before = search.best.cost_eur if search.best else np.inf
-        answer = search.price(candidate)
-        if answer is not None and charge is not None:
-            target_kw = answer.peak_kw
-        if search.best is None or (turn and search.best.cost_eur > before - 1e-6):
+    search.price(candidate)
+    for turn in range(12):
+        if search.best is None or not search.may_sweep() or not search.may_price():
+            return
+        before = search.best.cost_eur
+        if charge is not None:
+            target_kw = search.best.peak_kw
+        if with_storage:
+            for inner in range(3 if small else 4):
+                last = search.best.cost_eur
+                stage = search.stage_of(search.best, peak_target_kw=target_kw)
+                grid = corridor_grid(tables, search.best.pressure)
+                group = (
+                    everyone if small else _group(search, search.best_on, turn + inner, rng, 5)
+                )
+                search.price(sweep_levels(search, stage, search.best_on, group, grid))
+                if small and search.best.cost_eur > last - 1e-6:
+                    break
+        else:
+            stage = search.stage_of(search.best, peak_target_kw=target_kw)
+            candidate = search.best_on
+            if turn == 0:
+                candidate = sweep_sets(search, stage, candidate, rng)
+            search.price(sweep_pairs(search, stage, candidate))
+        for elastic in ELASTIC:
+            price_pairs(search, elastic, target_kw)
+        for elastic in POLISH:
+            while polish(search, elastic, target_kw, tries=12):
+                pass
+        if search.best.cost_eur > before - 1e-6:
+            return
+
+
+def price_pairs(search: Search, elastic: float, target_kw: float) -> None:
+    """Price the most promising re-planned pairs one by one, keep what gains, until none does."""
+    tables = search.tables
+    first, second = np.triu_indices(tables.count, 1)
+    pairs = Pairs(first, second)
+    while search.best is not None and search.may_sweep() and search.may_price():
+        before = search.best.cost_eur
+        on = search.best_on
+        stage = search.stage_of(search.best, peak_target_kw=target_kw, elastic=elastic)
+        search.sweeps += 1
+        plans = best_pairs(
+            stage,
+            on,
+            pairs,
+            tables.relaxed,
+            points=decision_points(tables, on, at_most=112),
+            least_gain_eur=_STAGE_GAIN_EUR,
+            at_most=6,
+        )
+        for plan in plans:
+            candidate = search.best_on.copy()
+            candidate[:, plan.first] = plan.on_first
+            candidate[:, plan.second] = plan.on_second
+            search.price(repaired(stage, candidate))
+        if search.best.cost_eur > before - 1e-6:
             return

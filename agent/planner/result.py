@@ -58,6 +58,7 @@ class StationPlanResult:
     pressure_bar: tuple[float, ...]
     power_kw: tuple[float, ...]
     price_eur_m3: tuple[float, ...]
+    vent_m3_min: tuple[float, ...]
     unserved_m3_min: tuple[float, ...]
     headroom_short_m3_min: tuple[float, ...]
     peak_kw: float | None

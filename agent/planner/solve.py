@@ -48,16 +48,18 @@ def plan_station(
     reasons: list[str] = []
     if search.best is None:
         on, price = first, np.zeros(tables.steps)
+        vent = None
         flow = merit_flow(tables, on, delivered)
         status = PlanStatus.GREEDY
         reasons.append("the dispatch programme was not solved: flows by merit order alone")
     else:
         on, price, flow = search.best_on, search.best.price_eur_m3, search.best.flow
+        vent = search.best.vent
         status = PlanStatus.OPTIMISED
         if budget.sweeps == 0:
             status = PlanStatus.GREEDY
             reasons.append("no budget for improvement: greedy commitment, dispatched")
-    outcome = evaluate(tables, on, flow)
+    outcome = evaluate(tables, on, flow, vent)
     shortages = tuple(
         Shortage(int(t), float(outcome.unserved_m3_min[t]))
         for t in np.flatnonzero(outcome.unserved_m3_min > _SHORT_M3_MIN)
@@ -146,6 +148,7 @@ def _result(
         pressure_bar=tuple(outcome.pressure_bar.tolist()),
         power_kw=tuple(outcome.power_kw.tolist()),
         price_eur_m3=tuple(price.tolist()),
+        vent_m3_min=tuple(outcome.vent_m3_min.tolist()),
         unserved_m3_min=tuple(outcome.unserved_m3_min.tolist()),
         headroom_short_m3_min=tuple(outcome.headroom_short_m3_min.tolist()),
         peak_kw=outcome.peak_kw,

@@ -22,7 +22,8 @@ class Stage:
     `flow` [N]: m3/min that the machines without a manual flow have to deliver, storage included.
     `slopes` [N, S] and `profit_kw` [N, S, n]: as in Tables, per step; manual machines give zero.
     `full`, `base` [N, n]: flow at full load and least flow, zero where manual.
-    `fixed_kw` [N]: power that no choice changes (manual machines, pressure above the reference).
+    `fixed_kw` [N]: power that no choice of machines changes: manual machines (`manual_kw`) and
+    pressure above the reference.
     `peak_target_kw`: power above which `peak_eur_kw` [N] is charged; +inf without a charge.
     """
 
@@ -33,6 +34,7 @@ class Stage:
     full: Floats
     base: Floats
     fixed_kw: Floats
+    manual_kw: Floats
     energy_eur_kw: Floats
     unserved_eur: Floats
     reserve_eur: Floats
@@ -41,26 +43,40 @@ class Stage:
     limit_eur_kw: Floats
     peak_kw: Floats | None
     peak_eur_kw: Floats
+    peak_target_kw: float
     on_eur: Floats
 
     def charge(self, power: Floats, full: Floats, base: Floats, flow: Floats) -> Floats:
-        """EUR of the step for sets given by power, full and least flow, all [N, C].
+        """EUR of the step for sets given by power, full and least flow, all [N, ...].
 
         `power` is the maximum of the lines at `flow`, also beyond full load, where it is
         corrected to full-load power here. Run cost is not in it.
         """
+        return self.charge_at(power, full, base, flow, None)
+
+    def charge_at(
+        self, power: Floats, full: Floats, base: Floats, flow: Floats, shift_kw: Floats | None
+    ) -> Floats:
+        """As `charge`, for a station whose fixed power is `shift_kw` above the stage's own."""
+
+        def wide(values: Floats) -> Floats:
+            return values.reshape(values.shape + (1,) * (power.ndim - 1))
+
         over = np.maximum(flow - full, 0.0)
-        power = power - self.slopes[:, -1:] * over
-        cost = self.energy_eur_kw[:, None] * power
-        cost += self.unserved_eur[:, None] * over
+        power = power - wide(self.slopes[:, -1]) * over
+        cost = wide(self.energy_eur_kw) * power
+        cost += wide(self.unserved_eur) * over
         served = np.minimum(np.maximum(flow, base), full)
-        cost += self.reserve_eur[:, None] * np.maximum(
-            self.reserve[:, None] - full + served, 0.0
-        )
+        served += wide(self.reserve) - full
+        np.maximum(served, 0.0, out=served)
+        served *= wide(self.reserve_eur)
+        cost += served
+        if shift_kw is not None:
+            power = power + shift_kw
         if self.limit_kw is not None:
-            cost += self.limit_eur_kw[:, None] * np.maximum(power - self.limit_kw[:, None], 0.0)
+            cost += wide(self.limit_eur_kw) * np.maximum(power - wide(self.limit_kw), 0.0)
         if self.peak_kw is not None:
-            cost += self.peak_eur_kw[:, None] * np.maximum(power - self.peak_kw[:, None], 0.0)
+            cost += wide(self.peak_eur_kw) * np.maximum(power - wide(self.peak_kw), 0.0)
         return cost
 
     def lines(self, on: Bools) -> Floats:
@@ -112,7 +128,8 @@ def make_stage(
         profit = conjugates(tables, clipped)
         slopes = clipped
     profit = profit * free[:, None, :]
-    fixed = (tables.forced_power * tables.is_forced_flow).sum(axis=1) + (
+    manual = (tables.forced_power * tables.is_forced_flow).sum(axis=1)
+    fixed = manual + (
         problem.receiver.power_kw_bar * (pressure - problem.receiver.pressure_ref_bar)
     )
     limit = None
@@ -134,6 +151,7 @@ def make_stage(
         full=np.where(free, tables.flow_full, 0.0).reshape(steps, count),
         base=np.where(free, tables.flow_min, 0.0).reshape(steps, count),
         fixed_kw=fixed,
+        manual_kw=manual,
         energy_eur_kw=energy,
         unserved_eur=problem.penalties.unserved_eur_m3 * tables.step_min,
         reserve_eur=problem.penalties.reserve_eur_m3 * tables.step_min,
@@ -142,6 +160,7 @@ def make_stage(
         limit_eur_kw=problem.penalties.site_limit_eur_kwh * tables.hours,
         peak_kw=peak,
         peak_eur_kw=peak_eur,
+        peak_target_kw=peak_target_kw,
         on_eur=on_eur,
     )
 

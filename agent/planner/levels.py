@@ -1,0 +1,155 @@
+"""The best sequence of machine sets and receiver pressures on a small station, minimum times aside.
+
+Where the receiver can carry a good part of a step's flow, which machines run and when it is filled
+is one question. The pressure is cut into levels; a step's flow follows from the level it begins
+and the level it ends with.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.planner.dispatch import pressure_band
+from agent.planner.stage import Stage
+from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+
+# A level programme pays where the band holds more than this share of a step's full flow.
+_USEFUL_SHARE = 0.03
+# Corridor around a path, in shares of the band: fine near the path, coarse away from it.
+_CORRIDOR = (-0.45, -0.2, -0.08, -0.03, 0.0, 0.03, 0.08, 0.2, 0.45)
+_EVEN = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+
+
+def storage_matters(tables: Tables) -> bool:
+    """Does the band between least and highest pressure hold a noticeable share of a step's flow?"""
+    receiver = tables.problem.receiver
+    band_bar = receiver.pressure_max_bar - receiver.pressure_min_bar
+    held_m3 = receiver.volume_m3 / receiver.atmosphere_bar * band_bar
+    step_m3 = float(tables.flow_full.sum()) * float(np.median(tables.step_min))
+    return held_m3 > _USEFUL_SHARE * step_m3
+
+
+def even_grid(tables: Tables) -> Floats:
+    """Levels [N + 1, L] spread evenly over the band; row 0 is the starting pressure."""
+    low, high = pressure_band(tables)
+    shares = np.array(_EVEN)
+    grid = low[:, None] + (high - low)[:, None] * shares
+    receiver = tables.problem.receiver
+    # The starting pressure and the one wanted at the end are levels of their own.
+    for wanted in (receiver.pressure_init_bar, receiver.pressure_end_min_bar):
+        inside = np.clip(wanted, low, high)
+        nearest = np.argmin(np.abs(grid - inside[:, None]), axis=1)
+        grid[np.arange(tables.steps), nearest] = inside
+    return _with_start(tables, grid)
+
+
+def corridor_grid(tables: Tables, pressure: Floats) -> Floats:
+    """Levels [N + 1, L] around a path [N] of end-of-step pressures; row 0 is the start."""
+    low, high = pressure_band(tables)
+    grid = pressure[:, None] + (high - low)[:, None] * np.array(_CORRIDOR)
+    return _with_start(tables, np.clip(grid, low[:, None], high[:, None]))
+
+
+def _with_start(tables: Tables, grid: Floats) -> Floats:
+    start = np.full((1, grid.shape[1]), tables.problem.receiver.pressure_init_bar)
+    return np.concatenate([start, grid])
+
+
+def best_sets_and_levels(
+    stage: Stage, on: Bools, group: list[int], grid: Floats
+) -> tuple[Bools, Floats]:
+    """Schedule [N, n] and end-of-step pressure [N]: the group at its best, the others as in `on`.
+
+    `grid` [N + 1, L] are the pressures to choose from at the start and at the end of each step.
+    """
+    tables = stage.tables
+    receiver = tables.problem.receiver
+    steps, count = tables.steps, len(group)
+    size, levels = 1 << count, grid.shape[1]
+    others = on.copy()
+    others[:, group] = False
+    store = receiver.volume_m3 / receiver.atmosphere_bar / tables.step_min
+    leak = receiver.leak_m3_min_bar * (grid[1:] - receiver.pressure_ref_bar)
+    manual = (tables.forced_flow * tables.is_forced_flow).sum(axis=1)
+    # flow [N, level before, level after]
+    flow = (
+        (tables.demand - manual)[:, None, None]
+        + leak[:, None, :]
+        + store[:, None, None] * (grid[1:, None, :] - grid[:-1, :, None])
+    )
+    costs = _costs(stage, others, group, flow, grid[1:])
+    start = tables.start_eur[:, group]
+    subsets = np.arange(size)
+    first = sum(1 << bit for bit, m in enumerate(group) if tables.initially_on[m])
+    value = np.full((size, levels), FORBIDDEN_EUR * 1e3)
+    value[first] = 0.0
+    came_set = np.empty((steps, size, levels), dtype=np.int32)
+    came_level = np.empty((steps, size, levels), dtype=np.int32)
+    rows, columns = np.arange(size)[:, None], np.arange(levels)[None, :]
+    for t in range(steps):
+        source = np.broadcast_to(subsets[:, None], (size, levels))
+        for bit in range(count):
+            cost = value.reshape(-1, 2, 1 << bit, levels)
+            back = source.reshape(-1, 2, 1 << bit, levels)
+            off, on = cost[:, 0], cost[:, 1]
+            started = off + start[t, bit]
+            stop, begin = on < off, started < on
+            value = np.stack(
+                [np.where(stop, on, off), np.where(begin, started, on)], axis=1
+            ).reshape(size, levels)
+            source = np.stack(
+                [np.where(stop, back[:, 1], back[:, 0]), np.where(begin, back[:, 0], back[:, 1])],
+                axis=1,
+            ).reshape(size, levels)
+        reached = value[:, :, None] + costs[t]
+        level = np.argmin(reached, axis=1)
+        value = reached[rows, level, columns]
+        came_level[t] = level
+        came_set[t] = source[rows, level]
+    chosen = np.empty(steps, dtype=np.int64)
+    pressure = np.empty(steps)
+    here, level_now = (int(x) for x in np.unravel_index(int(np.argmin(value)), value.shape))
+    for t in range(steps - 1, -1, -1):
+        chosen[t], pressure[t] = here, grid[t + 1, level_now]
+        here, level_now = int(came_set[t, here, level_now]), int(came_level[t, here, level_now])
+    planned = others
+    planned[:, group] = (chosen[:, None] >> np.arange(count)[None, :]) & 1
+    return planned, pressure
+
+
+def _costs(
+    stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Floats
+) -> Floats:
+    """Step costs [N, 2^g, level before, level after]; `grid` [N, L] at the ends of the steps."""
+    tables = stage.tables
+    steps, levels, size = tables.steps, grid.shape[1], 1 << len(group)
+    use = others.astype(float)
+    profit_before = np.einsum("tsn,tn->ts", stage.profit_kw, use)
+    pressure_kw = tables.problem.receiver.power_kw_bar * (
+        grid - tables.problem.receiver.pressure_ref_bar
+    )
+    shape = (steps, size, levels * levels)
+    power = np.full(shape, -np.inf)
+    flows = flow.reshape(steps, 1, levels * levels)
+    for s in range(stage.slopes.shape[1]):
+        profit = profit_before[:, s, None]
+        for machine in group:
+            profit = np.concatenate(
+                [profit, profit + stage.profit_kw[:, s, machine, None]], axis=1
+            )
+        np.maximum(power, stage.slopes[:, s, None, None] * flows + profit[:, :, None], out=power)
+    full = (stage.full * use).sum(axis=1, keepdims=True)
+    base = (stage.base * use).sum(axis=1, keepdims=True)
+    extra = np.zeros((steps, 1))
+    for machine in group:
+        full = np.concatenate([full, full + stage.full[:, machine, None]], axis=1)
+        base = np.concatenate([base, base + stage.base[:, machine, None]], axis=1)
+        off = np.where(tables.must_on[:, machine], FORBIDDEN_EUR, 0.0)[:, None]
+        extra = np.concatenate([extra + off, extra + stage.on_eur[:, machine, None]], axis=1)
+    # The stage's own pressure term belongs to its path: exchange it for the level's.
+    above = np.tile(pressure_kw, (1, levels))[:, None, :]
+    shift = above - (stage.fixed_kw - stage.manual_kw)[:, None, None]
+    cost = stage.charge_at(power, full[:, :, None], base[:, :, None], flows, shift)
+    cost += extra[:, :, None]
+    cost += stage.energy_eur_kw[:, None, None] * above
+    return cost.reshape(steps, size, levels, levels)
