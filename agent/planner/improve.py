@@ -12,7 +12,7 @@ from agent.planner.one_machine import replan_machine
 from agent.planner.polish import polish
 from agent.planner.search import Search, repaired
 from agent.planner.set_dp import best_sets
-from agent.planner.levels import best_sets_and_levels, corridor_grid, even_grid, storage_matters
+from agent.planner.levels import best_sets_and_levels, corridor_grid, even_grid, slack_kw, storage_matters
 from agent.planner.stage import Stage, delivered_flow, make_stage, switching_eur
 from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats
 from agent.planner.two_machines import Pairs, best_pairs, decision_points
@@ -20,6 +20,7 @@ from agent.planner.two_machines import Pairs, best_pairs, decision_points
 _STAGE_GAIN_EUR = 1e-5
 LEVEL_MACHINES = 6
 ELASTIC = (0.0, 0.3, 0.1, 0.03)
+TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
 POLISH = (0.03, 0.2, 1.0)
 
 
@@ -148,19 +149,26 @@ def improve(search: Search, on: Bools) -> None:
         if search.best is None or not search.may_sweep() or not search.may_price():
             return
         before = search.best.cost_eur
-        if charge is not None:
-            target_kw = search.best.peak_kw
         if with_storage:
-            for inner in range(3 if small else 4):
-                last = search.best.cost_eur
-                stage = search.stage_of(search.best, peak_target_kw=target_kw)
-                grid = corridor_grid(tables, search.best.pressure)
-                group = (
-                    everyone if small else _group(search, search.best_on, turn + inner, rng, 5)
-                )
-                search.price(sweep_levels(search, stage, search.best_on, group, grid))
-                if small and search.best.cost_eur > last - 1e-6:
-                    break
+            for share in TARGET_SHARES if charge is not None else (0.0,):
+                for inner in range(3 if small else 4):
+                    last = search.best.cost_eur
+                    if charge is not None:
+                        target_kw = search.best.peak_kw - share * (
+                            search.best.peak_kw - charge.peak_so_far_kw
+                        ) + slack_kw(tables)
+                    stage = search.stage_of(search.best, peak_target_kw=target_kw)
+                    grid = corridor_grid(tables, search.best.pressure)
+                    group = (
+                        everyone
+                        if small
+                        else _group(search, search.best_on, turn + inner, rng, 5)
+                    )
+                    search.price(sweep_levels(search, stage, search.best_on, group, grid))
+                    if small and search.best.cost_eur > last - 1e-6:
+                        break
+            if charge is not None:
+                target_kw = search.best.peak_kw
         else:
             stage = search.stage_of(search.best, peak_target_kw=target_kw)
             candidate = search.best_on

@@ -29,6 +29,16 @@ def storage_matters(tables: Tables) -> bool:
     return held_m3 > _USEFUL_SHARE * step_m3
 
 
+def slack_kw(tables: Tables) -> float:
+    """Power [kW] that the grid's coarseness moves: a peak exceeded by less is no peak."""
+    receiver = tables.problem.receiver
+    machines = tables.problem.machines
+    specific = sum(m.curve[-1].power_kw for m in machines) / max(sum(tables.flow_full), 1e-9)
+    band_bar = receiver.pressure_max_bar - receiver.pressure_min_bar
+    spacing_m3 = receiver.volume_m3 / receiver.atmosphere_bar * band_bar * _CORRIDOR[5]
+    return float(specific * spacing_m3 / float(np.median(tables.step_min)))
+
+
 def even_grid(tables: Tables) -> Floats:
     """Levels [N + 1, L] spread evenly over the band; row 0 is the starting pressure."""
     low, high = pressure_band(tables)

@@ -66,6 +66,7 @@ class Search:
             pressure=answer.pressure,
             peak_target_kw=peak_target_kw,
             price_eur_m3=answer.price_eur_m3 if elastic > 0.0 else None,
+            peak_eur_kw=answer.peak_eur_kw,
             elastic=elastic,
         )
 

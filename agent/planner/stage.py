@@ -103,13 +103,15 @@ def make_stage(
     pressure: Floats,
     peak_target_kw: float,
     price_eur_m3: Floats | None = None,
+    peak_eur_kw: Floats | None = None,
     elastic: float = 0.0,
 ) -> Stage:
     """The stage costs along a path of delivered flow [N] and end-of-step pressure [N].
 
     With `price_eur_m3` (the duals of the air balance) and `elastic` < 1 the storage is taken as
     a trader: air is bought and sold outside prices (1 -+ elastic) * price, so the cost is an
-    optimistic guess of what the storage would make of a changed schedule.
+    optimistic guess of what the storage would make of a changed schedule. Then the demand charge
+    is traded too: `peak_eur_kw` [J], the duals of the intervals, stand for it.
     """
     problem = tables.problem
     steps, count = tables.steps, tables.count
@@ -117,6 +119,11 @@ def make_stage(
     energy = tables.price_eur_kwh * tables.hours
     slopes = np.repeat(tables.slopes[None, :], steps, axis=0)
     profit = np.repeat(tables.profit_kw[None, :, :], steps, axis=0)
+    charge = problem.demand_charge
+    share = tables.hours / tables.interval_hours[tables.interval_of_step]
+    traded = price_eur_m3 is not None and elastic > 0.0
+    if traded and charge is not None and peak_eur_kw is not None:
+        energy = energy + peak_eur_kw[tables.interval_of_step] * share
     if price_eur_m3 is not None and elastic > 0.0:
         with np.errstate(divide="ignore", invalid="ignore"):
             worth = np.where(
@@ -137,10 +144,8 @@ def make_stage(
         limit = problem.site_limit_kw - tables.other_kw - fixed
     peak = None
     peak_eur = np.zeros(steps)
-    charge = problem.demand_charge
-    if charge is not None:
-        peak = peak_target_kw - tables.other_kw - fixed
-        share = tables.hours / tables.interval_hours[tables.interval_of_step]
+    if charge is not None and not traded:
+        peak = peak_target_kw + _shape_in_interval(tables, delivered) - tables.other_kw - fixed
         peak_eur = charge.price_eur_kw * share
     on_eur = np.where(tables.must_off, FORBIDDEN_EUR, tables.on_eur)
     return Stage(
@@ -163,6 +168,21 @@ def make_stage(
         peak_target_kw=peak_target_kw,
         on_eur=on_eur,
     )
+
+
+def _shape_in_interval(tables: Tables, delivered: Floats) -> Floats:
+    """How far each step's power [N] is expected to lie above its billing interval's mean.
+
+    The charge is on the mean; a step that needs more air than its neighbours may use more power.
+    """
+    specific = sum(m.curve[-1].power_kw for m in tables.problem.machines) / max(
+        float(tables.flow_full.sum()), 1e-9
+    )
+    power = specific * delivered + tables.other_kw
+    interval = tables.interval_of_step
+    mean = np.bincount(interval, weights=power * tables.hours) / tables.interval_hours
+    shape: Floats = power - mean[interval]
+    return shape
 
 
 def conjugates(tables: Tables, slopes: Floats) -> Floats:
