@@ -15,7 +15,6 @@ from agent.planner.set_dp import best_sets
 from agent.planner.levels import best_sets_and_levels, corridor_grid, even_grid, slack_kw, storage_matters
 from agent.planner.stage import Stage, delivered_flow, make_stage, switching_eur
 from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats
-from agent.planner.two_machines import Pairs, best_pairs, decision_points
 
 _STAGE_GAIN_EUR = 1e-5
 LEVEL_MACHINES = 6
@@ -33,21 +32,13 @@ def stage_total(stage: Stage, on: Bools) -> float:
 
 def sweep_pairs(search: Search, stage: Stage, on: Bools) -> Bools:
     """Re-plan pairs of machines until nothing gains or the sweeps are used up."""
-    tables = search.tables
-    first, second = np.triu_indices(tables.count, 1)
-    pairs = Pairs(first, second)
+    if search.tables.count < 2:
+        return sweep_singles(search, stage, on)
     total = stage_total(stage, on)
     while search.may_sweep():
         search.sweeps += 1
-        points = decision_points(tables, on, at_most=112)
-        plans = best_pairs(
-            stage,
-            on,
-            pairs,
-            tables.relaxed,
-            points=points,
-            least_gain_eur=_STAGE_GAIN_EUR,
-            at_most=max(4, tables.count),
+        plans = search.pair_programme(on).best(
+            stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=5
         )
         gained = False
         for plan in plans:
@@ -186,22 +177,15 @@ def improve(search: Search, on: Bools) -> None:
 
 def price_pairs(search: Search, elastic: float, target_kw: float) -> None:
     """Price the most promising re-planned pairs one by one, keep what gains, until none does."""
-    tables = search.tables
-    first, second = np.triu_indices(tables.count, 1)
-    pairs = Pairs(first, second)
+    if search.tables.count < 2:
+        return
     while search.best is not None and search.may_sweep() and search.may_price():
         before = search.best.cost_eur
         on = search.best_on
         stage = search.stage_of(search.best, peak_target_kw=target_kw, elastic=elastic)
         search.sweeps += 1
-        plans = best_pairs(
-            stage,
-            on,
-            pairs,
-            tables.relaxed,
-            points=decision_points(tables, on, at_most=112),
-            least_gain_eur=_STAGE_GAIN_EUR,
-            at_most=6,
+        plans = search.pair_programme(on).best(
+            stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=6
         )
         for plan in plans:
             candidate = search.best_on.copy()

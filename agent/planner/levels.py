@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from agent.planner.dispatch import pressure_band
-from agent.planner.stage import Stage
+from agent.planner.set_dp import set_before, switch_in_place
+from agent.planner.stage import Stage, narrowed
 from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
 
 # A level programme pays where the band holds more than this share of a step's full flow.
@@ -88,40 +89,24 @@ def best_sets_and_levels(
         + store[:, None, None] * (grid[1:, None, :] - grid[:-1, :, None])
     )
     costs = _costs(stage, others, group, flow, grid[1:])
-    start = tables.start_eur[:, group]
-    subsets = np.arange(size)
     first = sum(1 << bit for bit, m in enumerate(group) if tables.initially_on[m])
     value = np.full((size, levels), FORBIDDEN_EUR * 1e3)
     value[first] = 0.0
-    came_set = np.empty((steps, size, levels), dtype=np.int32)
-    came_level = np.empty((steps, size, levels), dtype=np.int32)
-    rows, columns = np.arange(size)[:, None], np.arange(levels)[None, :]
+    start = tables.start_eur[:, group]
+    before = np.empty((steps, size, levels))
+    switched = np.empty((steps, size, levels))
     for t in range(steps):
-        source = np.broadcast_to(subsets[:, None], (size, levels))
-        for bit in range(count):
-            cost = value.reshape(-1, 2, 1 << bit, levels)
-            back = source.reshape(-1, 2, 1 << bit, levels)
-            off, on = cost[:, 0], cost[:, 1]
-            started = off + start[t, bit]
-            stop, begin = on < off, started < on
-            value = np.stack(
-                [np.where(stop, on, off), np.where(begin, started, on)], axis=1
-            ).reshape(size, levels)
-            source = np.stack(
-                [np.where(stop, back[:, 1], back[:, 0]), np.where(begin, back[:, 0], back[:, 1])],
-                axis=1,
-            ).reshape(size, levels)
-        reached = value[:, :, None] + costs[t]
-        level = np.argmin(reached, axis=1)
-        value = reached[rows, level, columns]
-        came_level[t] = level
-        came_set[t] = source[rows, level]
+        before[t] = value
+        switched[t] = value
+        switch_in_place(switched[t], start[t].tolist())
+        value = (switched[t][:, :, None] + costs[t]).min(axis=1)
     chosen = np.empty(steps, dtype=np.int64)
     pressure = np.empty(steps)
-    here, level_now = (int(x) for x in np.unravel_index(int(np.argmin(value)), value.shape))
+    here, level = (int(x) for x in np.unravel_index(int(np.argmin(value)), value.shape))
     for t in range(steps - 1, -1, -1):
-        chosen[t], pressure[t] = here, grid[t + 1, level_now]
-        here, level_now = int(came_set[t, here, level_now]), int(came_level[t, here, level_now])
+        chosen[t], pressure[t] = here, grid[t + 1, level]
+        level = int(np.argmin(switched[t, here] + costs[t, here, :, level]))
+        here = set_before(before[t, :, level], start[t], here)
     planned = others
     planned[:, group] = (chosen[:, None] >> np.arange(count)[None, :]) & 1
     return planned, pressure
@@ -130,16 +115,23 @@ def best_sets_and_levels(
 def _costs(
     stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Floats
 ) -> Floats:
-    """Step costs [N, 2^g, level before, level after]; `grid` [N, L] at the ends of the steps."""
+    """Step costs [N, 2^g, level before, level after]; `grid` [N, L] at the ends of the steps.
+
+    In single precision: these costs only propose, and half the memory is half the time.
+    """
+    stage = narrowed(stage)
+    flow = flow.astype(np.float32)
+    grid = grid.astype(np.float32)
     tables = stage.tables
     steps, levels, size = tables.steps, grid.shape[1], 1 << len(group)
-    use = others.astype(float)
+    use = others.astype(np.float32)
     profit_before = np.einsum("tsn,tn->ts", stage.profit_kw, use)
     pressure_kw = tables.problem.receiver.power_kw_bar * (
         grid - tables.problem.receiver.pressure_ref_bar
     )
     shape = (steps, size, levels * levels)
-    power = np.full(shape, -np.inf)
+    power = np.full(shape, -np.inf, dtype=np.float32)
+    line = np.empty(shape, dtype=np.float32)
     flows = flow.reshape(steps, 1, levels * levels)
     for s in range(stage.slopes.shape[1]):
         profit = profit_before[:, s, None]
@@ -147,14 +139,16 @@ def _costs(
             profit = np.concatenate(
                 [profit, profit + stage.profit_kw[:, s, machine, None]], axis=1
             )
-        np.maximum(power, stage.slopes[:, s, None, None] * flows + profit[:, :, None], out=power)
+        np.add(stage.slopes[:, s, None, None] * flows, profit[:, :, None], out=line)
+        np.maximum(power, line, out=power)
     full = (stage.full * use).sum(axis=1, keepdims=True)
     base = (stage.base * use).sum(axis=1, keepdims=True)
-    extra = np.zeros((steps, 1))
+    extra = np.zeros((steps, 1), dtype=np.float32)
     for machine in group:
         full = np.concatenate([full, full + stage.full[:, machine, None]], axis=1)
         base = np.concatenate([base, base + stage.base[:, machine, None]], axis=1)
-        off = np.where(tables.must_on[:, machine], FORBIDDEN_EUR, 0.0)[:, None]
+        off = np.where(tables.must_on[:, machine], np.float32(FORBIDDEN_EUR), np.float32(0.0))
+        off = off[:, None]
         extra = np.concatenate([extra + off, extra + stage.on_eur[:, machine, None]], axis=1)
     # The stage's own pressure term belongs to its path: exchange it for the level's.
     above = np.tile(pressure_kw, (1, levels))[:, None, :]

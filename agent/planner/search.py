@@ -10,6 +10,10 @@ from agent.planner.one_machine import replan_machine
 from agent.planner.stage import Stage, delivered_flow, make_stage
 from agent.planner.tables import Bools, Tables
 from agent.planner.timing import first_fault
+from agent.planner.two_machines import PairProgramme, Pairs, decision_points
+
+# Decision points of the pair programme: a day of quarter hours and some more.
+MOST_POINTS = 112
 
 # EUR: a plan must be cheaper by this to count as better; below it solvers' rounding decides.
 LEAST_GAIN_EUR = 1e-6
@@ -30,6 +34,7 @@ class Search:
         self.sweeps = 0
         self.best: Dispatched | None = None
         self.best_on: Bools = np.zeros((tables.steps, tables.count), dtype=bool)
+        self._programmes: dict[bytes, PairProgramme] = {}
         self._priced: dict[bytes, Dispatched | None] = {}
 
     def may_price(self) -> bool:
@@ -55,6 +60,20 @@ class Search:
         ):
             self.best, self.best_on = answer, on.copy()
         return answer
+
+    def pair_programme(self, on: Bools) -> PairProgramme:
+        """The pair programme over all pairs on decision points that suit the schedule."""
+        points = decision_points(self.tables, on, at_most=MOST_POINTS)
+        key = points.tobytes()
+        if key not in self._programmes:
+            first, second = np.triu_indices(self.tables.count, 1)
+            # Only the latest is kept: on a thinned grid the points move with the schedule.
+            self._programmes = {
+                key: PairProgramme(
+                    self.tables, Pairs(first, second), points, self.tables.relaxed
+                )
+            }
+        return self._programmes[key]
 
     def stage_of(
         self, answer: Dispatched, *, peak_target_kw: float, elastic: float = 0.0

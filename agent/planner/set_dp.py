@@ -59,37 +59,43 @@ def subset_costs(
 def _sequence(tables: Tables, costs: Floats, group: list[int]) -> Ints:
     """Cheapest subset per step for step costs [N, 2^g] and start prices."""
     steps, size = costs.shape
-    bits = len(group)
     start = tables.start_eur[:, group]
-    subsets = np.arange(size)
     first = sum(1 << bit for bit, m in enumerate(group) if tables.initially_on[m])
-    value = np.full(size, FORBIDDEN_EUR * 1e3)
-    value[first] = 0.0
-    came = np.empty((steps, size), dtype=np.int64)
+    before = np.empty((steps + 1, size))
+    before[0] = FORBIDDEN_EUR * 1e3
+    before[0, first] = 0.0
     for t in range(steps):
-        source = subsets.copy()
-        for bit in range(bits):
-            # Axis 1 of the reshaped view is the bit: stopping is free, starting costs.
-            cost = value.reshape(-1, 2, 1 << bit)
-            back = source.reshape(-1, 2, 1 << bit)
-            off, on = cost[:, 0], cost[:, 1]
-            started = off + start[t, bit]
-            stop, begin = on < off, started < on
-            off_source, on_source = back[:, 0].copy(), back[:, 1].copy()
-            value = np.stack([np.where(stop, on, off), np.where(begin, started, on)], axis=1)
-            source = np.stack(
-                [
-                    np.where(stop, on_source, off_source),
-                    np.where(begin, off_source, on_source),
-                ],
-                axis=1,
-            )
-            value, source = value.reshape(-1), source.reshape(-1)
-        came[t] = source
-        value = value + costs[t]
+        value = before[t + 1]
+        value[:] = before[t]
+        switch_in_place(value[:, None], start[t].tolist())
+        value += costs[t]
     chosen = np.empty(steps, dtype=np.int64)
-    here = int(np.argmin(value))
+    here = int(np.argmin(before[steps]))
     for t in range(steps - 1, -1, -1):
         chosen[t] = here
-        here = int(came[t, here])
+        here = set_before(before[t], start[t], here)
     return chosen
+
+
+def switch_in_place(value: Floats, start_eur: list[float]) -> None:
+    """Cheapest cost of each set after switching [2^g, L]: stopping is free, starting costs."""
+    for bit, price in enumerate(start_eur):
+        halves = value.reshape(-1, 2, 1 << bit, value.shape[-1])
+        off, on = halves[:, 0], halves[:, 1]
+        started = off + price
+        np.minimum(off, on, out=off)
+        np.minimum(on, started, out=on)
+
+
+def set_before(before: Floats, start_eur: Floats, after: int) -> int:
+    """The set [of 2^g costs `before`] from which `after` was reached most cheaply.
+
+    Among equals the same set again, then the lowest.
+    """
+    started = np.zeros(1)
+    for bit, price in enumerate(start_eur):
+        added = price if after >> bit & 1 else 0.0
+        started = np.concatenate([started + added, started])
+    costs = before + started
+    best = int(np.argmin(costs))
+    return after if costs[after] <= costs[best] + 1e-12 else best

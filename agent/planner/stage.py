@@ -8,7 +8,8 @@ of very many sets an addition and a maximum, without sorting anything twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -168,6 +169,16 @@ def make_stage(
         peak_target_kw=peak_target_kw,
         on_eur=on_eur,
     )
+
+
+def narrowed(stage: Stage) -> Stage:
+    """The stage with its arrays in single precision."""
+    changed: dict[str, Any] = {
+        field.name: getattr(stage, field.name).astype(np.float32)
+        for field in fields(stage)
+        if isinstance(getattr(stage, field.name), np.ndarray)
+    }
+    return replace(stage, **changed)
 
 
 def _shape_in_interval(tables: Tables, delivered: Floats) -> Floats:

@@ -133,86 +133,99 @@ def _holds(tables: Tables, points: Ints, times: tuple[MachineTimes, ...]) -> _Ho
     return _Holds(release, initial, switch)
 
 
-def best_pairs(
-    stage: Stage,
-    on: Bools,
-    pairs: Pairs,
-    times: tuple[MachineTimes, ...],
-    *,
-    points: Ints,
-    least_gain_eur: float,
-    at_most: int,
-) -> list[PairPlan]:
-    """The pairs whose joint re-planning saves most on the stage costs, best first."""
-    tables = stage.tables
-    size, count = len(points), len(pairs.first)
-    if count == 0:
-        return []
-    holds = _holds(tables, points, times)
-    costs = pair_costs(stage, on, pairs)
-    blocks = np.add.reduceat(costs, points, axis=0)
-    # Ordered pairs: A is the one that is free, B the one that may be held.
-    a = np.concatenate([pairs.first, pairs.second])
-    b = np.concatenate([pairs.second, pairs.first])
-    ordered = np.concatenate([blocks, blocks.transpose(0, 2, 1, 3)], axis=3)
-    swapped = np.concatenate([np.arange(count, 2 * count), np.arange(count)])
-    sums = np.zeros((size + 1, 2, 2, 2 * count))
-    np.cumsum(ordered, axis=0, out=sums[1:])
+class PairProgramme:
+    """The pair programme on one set of decision points: built once, solved for many stages.
 
-    longest = int(
-        max(
-            (holds.release - np.arange(size)[:, None, None]).max(),
-            holds.initial.max(initial=1),
-            1,
-        )
-    )
-    value = np.empty((size + 1, longest + 1, 2, 2, 2 * count))
-    value[size] = sums[size]
-    flat = value.reshape(-1)
-    stride = (longest + 1) * 4 * 2 * count
-    pattern_of: dict[bytes, tuple[Ints, Ints]] = {}
-    held_steps = (holds.release - np.arange(size)[:, None, None]).astype(np.int64)
-    for t in range(size - 1, -1, -1):
-        key = held_steps[t].tobytes()
-        if key not in pattern_of:
-            pattern_of[key] = _pattern(held_steps[t], a, swapped, longest)
-        held, both_free = pattern_of[key]
-        # Cost of A's switch from state 1 - s to s, potentials exchanged: [2 (state left), 2, 2P].
-        enter = holds.switch_eur[t, :, a].T  # [2, 2P] by state entered
-        shift = enter[::-1][:, None, :] - sums[t, ::-1] + sums[t]
-        now = value[t]
-        switched = flat[held + t * stride]
-        switched += shift
-        np.minimum(value[t + 1, :-1], switched, out=now[1:])
-        free = flat[both_free + t * stride] + shift
-        free = np.minimum(free, free[..., swapped].transpose(1, 0, 2))
-        np.minimum(value[t + 1, 0], free, out=now[0])
+    State: where every switch leads (as offsets into the value table) and a work table.
+    """
 
-    start_a = tables.initially_on[pairs.first].astype(int)
-    start_b = tables.initially_on[pairs.second].astype(int)
-    wait_a, wait_b = holds.initial[pairs.first], holds.initial[pairs.second]
-    jump = np.minimum(wait_a, wait_b)
-    index = np.arange(count)
-    best = np.where(
-        wait_b >= wait_a,
-        value[jump, wait_b - jump, start_a, start_b, index],
-        value[jump, wait_a - jump, start_b, start_a, count + index],
-    )
-    present = _present_cost(tables, blocks, on, pairs, points)
-    gains = present - best
-    programme = _Programme(value, sums, held_steps, holds.switch_eur)
-    found: list[PairPlan] = []
-    for p in np.argsort(-gains, kind="stable")[:at_most]:
-        if not gains[p] > least_gain_eur:
-            break
-        series = _trace(programme, tables, pairs, int(p), holds.initial)
-        first, second = (np.repeat(s, np.diff(np.append(points, tables.steps))) for s in series)
-        found.append(
-            PairPlan(
-                int(pairs.first[p]), int(pairs.second[p]), float(gains[p]), first, second
+    def __init__(
+        self, tables: Tables, pairs: Pairs, points: Ints, times: tuple[MachineTimes, ...]
+    ) -> None:
+        """Prepare for the pairs on the points; releases are those of `times`."""
+        self.tables, self.pairs, self.points = tables, pairs, points
+        self.holds = _holds(tables, points, times)
+        size, count = len(points), len(pairs.first)
+        # Ordered pairs: A is the one that is free, B the one that may be held.
+        self._a = np.concatenate([pairs.first, pairs.second])
+        swapped = np.concatenate([np.arange(count, 2 * count), np.arange(count)])
+        self._swapped = swapped
+        self.held = self.holds.release - np.arange(size)[:, None, None]
+        longest = int(max(self.held.max(initial=1), self.holds.initial.max(initial=1)))
+        self._patterns: list[tuple[Ints, Ints]] = []
+        known: dict[bytes, tuple[Ints, Ints]] = {}
+        for t in range(size):
+            key = self.held[t].tobytes()
+            if key not in known:
+                known[key] = _pattern(self.held[t], self._a, swapped, longest)
+            self._patterns.append(known[key])
+        self._value = np.empty((size + 1, longest + 1, 2, 2, 2 * count))
+        self._switched = np.empty((longest, 2, 2, 2 * count))
+        # Start price by state left: leaving "off" costs a start, leaving "on" nothing.
+        self._enter = self.holds.switch_eur[:, ::-1][:, :, self._a]
+
+    def best(
+        self, stage: Stage, on: Bools, *, least_gain_eur: float, at_most: int
+    ) -> list[PairPlan]:
+        """The pairs whose joint re-planning saves most on the stage costs, best first."""
+        tables, pairs, points = self.tables, self.pairs, self.points
+        size, count = len(points), len(pairs.first)
+        blocks = pair_costs(stage, on, pairs)
+        if size < tables.steps:
+            blocks = np.add.reduceat(blocks, points, axis=0)
+        sums = np.zeros((size + 1, 2, 2, 2 * count))
+        np.cumsum(blocks, axis=0, out=sums[1:, :, :, :count])
+        sums[:, :, :, count:] = sums[:, :, :, :count].transpose(0, 2, 1, 3)
+        # Cost of A's switch with the potentials exchanged, by the state A leaves.
+        shift = self._enter[:, :, None, :] - sums[:size, ::-1] + sums[:size]
+
+        value, switched = self._value, self._switched
+        value[size] = sums[size]
+        flat = value.reshape(-1)
+        stride = value[0].size
+        for t in range(size - 1, -1, -1):
+            held, both_free = self._patterns[t]
+            now, later = value[t], value[t + 1]
+            here = flat[t * stride :]
+            np.take(here, held, out=switched, mode="clip")
+            np.add(switched, shift[t], out=switched)
+            np.minimum(later[:-1], switched, out=now[1:])
+            free = np.take(here, both_free, mode="clip")
+            free += shift[t]
+            np.minimum(free, free[..., self._swapped].transpose(1, 0, 2), out=free)
+            np.minimum(later[0], free, out=now[0])
+
+        gains = _present_cost(tables, blocks, on, pairs, points) - self._start_value()
+        found: list[PairPlan] = []
+        lengths = np.diff(np.append(points, tables.steps))
+        solved = _Solved(value, sums, self.held, self.holds.switch_eur)
+        for p in np.argsort(-gains, kind="stable")[:at_most].tolist():
+            if not gains[p] > least_gain_eur:
+                break
+            series = _trace(solved, tables, pairs, p, self.holds.initial)
+            first, second = (np.repeat(one, lengths) for one in series)
+            found.append(
+                PairPlan(
+                    int(pairs.first[p]), int(pairs.second[p]), float(gains[p]), first, second
+                )
             )
+        return found
+
+    def _start_value(self) -> Floats:
+        """Cost [P] of the best plan of every pair from the state at the start."""
+        pairs, value = self.pairs, self._value
+        count = len(pairs.first)
+        state = self.tables.initially_on.astype(int)
+        first, second = state[pairs.first], state[pairs.second]
+        wait_a, wait_b = self.holds.initial[pairs.first], self.holds.initial[pairs.second]
+        jump = np.minimum(wait_a, wait_b)
+        index = np.arange(count)
+        best: Floats = np.where(
+            wait_b >= wait_a,
+            value[jump, wait_b - jump, first, second, index],
+            value[jump, wait_a - jump, second, first, count + index],
         )
-    return found
+        return best
 
 
 def _pattern(held: Ints, a: Ints, swapped: Ints, longest: int) -> tuple[Ints, Ints]:
@@ -255,8 +268,8 @@ def _present_cost(
     return steps + starts[pairs.first] + starts[pairs.second]
 
 
-class _Programme(NamedTuple):
-    """The solved pair programme, kept for tracing: see `best_pairs`."""
+class _Solved(NamedTuple):
+    """The solved pair programme, kept for tracing."""
 
     value: Floats
     sums: Floats
@@ -265,10 +278,10 @@ class _Programme(NamedTuple):
 
 
 def _trace(
-    programme: _Programme, tables: Tables, pairs: Pairs, p: int, initial: Ints
+    solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints
 ) -> tuple[Bools, Bools]:
     """Follow the best decisions of pair p from the start: the two series on decision points."""
-    value, held = programme.value, programme.held
+    value, held = solved.value, solved.held
     size, count = len(held), len(pairs.first)
     machine = (int(pairs.first[p]), int(pairs.second[p]))
     state = [int(tables.initially_on[m]) for m in machine]
@@ -289,23 +302,23 @@ def _trace(
             t += 1
             continue
         if left == 0:
-            costs = [_after_switch(programme, machine, state, t, p, who) for who in (0, 1)]
+            costs = [_after_switch(solved, machine, state, t, p, who) for who in (0, 1)]
             one = 0 if costs[0] <= costs[1] else 1
         state[one] = 1 - state[one]
         free_at[one] = t + int(held[t, state[one], machine[one]])
 
 
 def _after_switch(
-    programme: _Programme, machine: tuple[int, int], state: list[int], t: int, p: int, who: int
+    solved: _Solved, machine: tuple[int, int], state: list[int], t: int, p: int, who: int
 ) -> float:
     """Cost from t on when one of two free machines switches now and the other is free to follow."""
-    count = programme.value.shape[-1] // 2
+    count = solved.value.shape[-1] // 2
     entered, other = 1 - state[who], state[1 - who]
-    wait = int(programme.held[t, entered, machine[who]])
+    wait = int(solved.held[t, entered, machine[who]])
     own = p + who * count
     return float(
-        programme.value[t, wait, other, entered, p + (1 - who) * count]
-        + programme.switch_eur[t, entered, machine[who]]
-        - programme.sums[t, entered, other, own]
-        + programme.sums[t, state[who], other, own]
+        solved.value[t, wait, other, entered, p + (1 - who) * count]
+        + solved.switch_eur[t, entered, machine[who]]
+        - solved.sums[t, entered, other, own]
+        + solved.sums[t, state[who], other, own]
     )
