@@ -1,33 +1,183 @@
-"""From the greedy schedule to a near-optimal one: the search's programme, in order.
+"""From the greedy schedule to a near-optimal one: the order of the search.
 
-Rounds of (machine sets, pairs, dispatch) along the storage path of the last dispatch, then
-polishing priced by dispatch. docs/planner.md tells why this order.
+First the machine sets (with the receiver's pressure where that matters), then rounds along the
+storage path of the best dispatch: sets and pressure again, pairs, and small changes priced by
+dispatch. docs/planner.md tells why in this order and what each part is worth.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from agent.planner.levels import (
+    best_sets_and_levels,
+    corridor_grid,
+    even_grid,
+    slack_kw,
+    storage_matters,
+)
 from agent.planner.one_machine import replan_machine
 from agent.planner.polish import polish
-from agent.planner.search import Search, repaired
+from agent.planner.search import LEAST_GAIN_EUR, Search, repaired
 from agent.planner.set_dp import best_sets
-from agent.planner.levels import best_sets_and_levels, corridor_grid, even_grid, slack_kw, storage_matters
-from agent.planner.stage import Stage, delivered_flow, make_stage, switching_eur
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats
+from agent.planner.stage import Stage, delivered_flow, make_stage, stage_total
+from agent.planner.tables import Bools, Floats
 
-_STAGE_GAIN_EUR = 1e-5
+# Up to this many machines the pressure joins the programme over all sets.
 LEVEL_MACHINES = 6
-ELASTIC = (0.0, 0.3, 0.1, 0.03)
+# Above it, groups of this many are planned with the pressure.
+LEVEL_GROUP = 5
+# How far the storage is taken as a trader when pairs and small changes are proposed.
+PAIR_ELASTICITIES = (0.0, 0.3, 0.1, 0.03)
+CHANGE_ELASTICITIES = (0.03, 0.2, 1.0)
+# Peak targets to try, as shares of the way from the present peak down to the one already paid.
 TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
-POLISH = (0.03, 0.2, 1.0)
+MOST_ROUNDS = 12
+# Stage costs differ by less than this through rounding.
+_STAGE_GAIN_EUR = 1e-5
 
 
-def stage_total(stage: Stage, on: Bools) -> float:
-    """Cost of a schedule in stage terms; FORBIDDEN_EUR for each must that is missed."""
-    tables = stage.tables
-    missed = float((tables.must_on & ~on).sum())
-    return float(stage.cost(on).sum() + switching_eur(tables, on).sum()) + FORBIDDEN_EUR * missed
+def improve(search: Search, on: Bools) -> None:
+    """Search from a schedule to be priced; `search.best` holds the result."""
+    search.price(on)
+    if search.best is None or not search.may_sweep():
+        return
+    tables = search.tables
+    rng = np.random.default_rng(7)
+    stage = search.stage_of(search.best, peak_target_kw=_paid_peak(search))
+    if _with_levels(search) and tables.count <= LEVEL_MACHINES:
+        everyone = list(range(tables.count))
+        candidate = sweep_levels(search, stage, on, everyone, even_grid(tables))
+    else:
+        candidate = sweep_pairs(search, stage, sweep_sets(search, stage, on, rng))
+    search.price(candidate)
+    _rounds(search, rng)
+
+
+def improve_from(search: Search, on: Bools) -> None:
+    """Search in the neighbourhood of a good schedule: rounds alone."""
+    search.price(on)
+    if search.best is not None:
+        _rounds(search, np.random.default_rng(7))
+
+
+def _rounds(search: Search, rng: np.random.Generator) -> None:
+    for turn in range(MOST_ROUNDS):
+        if search.best is None or not search.may_sweep() or not search.may_price():
+            return
+        before = search.best.cost_eur
+        if _with_levels(search):
+            for share in _target_shares(search):
+                _level_round(search, share, turn, rng)
+        else:
+            stage = search.stage_of(search.best, peak_target_kw=_best_peak(search))
+            candidate = search.best_on
+            if turn == 0:
+                candidate = sweep_sets(search, stage, candidate, rng)
+            search.price(sweep_pairs(search, stage, candidate))
+        for elastic in PAIR_ELASTICITIES:
+            price_pairs(search, elastic)
+        for elastic in CHANGE_ELASTICITIES:
+            while polish(search, elastic, _best_peak(search), tries=12):
+                pass
+        if search.best.cost_eur > before - LEAST_GAIN_EUR:
+            return
+
+
+def _level_round(search: Search, share: float, turn: int, rng: np.random.Generator) -> None:
+    """Sets and pressure along the best path, everyone or some groups, under one peak target."""
+    tables = search.tables
+    small = tables.count <= LEVEL_MACHINES
+    for inner in range(3 if small else 4):
+        if search.best is None or not search.may_sweep() or not search.may_price():
+            return
+        before = search.best.cost_eur
+        peak, paid = _best_peak(search), _paid_peak(search)
+        target = peak - share * (peak - paid) + slack_kw(tables) if np.isfinite(peak) else peak
+        stage = search.stage_of(search.best, peak_target_kw=target)
+        group = (
+            list(range(tables.count))
+            if small
+            else _group(search, search.best_on, turn + inner, rng, LEVEL_GROUP)
+        )
+        grid = corridor_grid(tables, search.best.pressure)
+        search.price(sweep_levels(search, stage, search.best_on, group, grid))
+        if small and search.best.cost_eur > before - LEAST_GAIN_EUR:
+            return
+
+
+def _with_levels(search: Search) -> bool:
+    return storage_matters(search.tables)
+
+
+def _paid_peak(search: Search) -> float:
+    charge = search.tables.problem.demand_charge
+    return charge.peak_so_far_kw if charge is not None else np.inf
+
+
+def _best_peak(search: Search) -> float:
+    if search.best is None or search.tables.problem.demand_charge is None:
+        return np.inf
+    return search.best.peak_kw
+
+
+def _target_shares(search: Search) -> tuple[float, ...]:
+    """Lower targets make sense only where the plan pays for a peak."""
+    if search.tables.problem.demand_charge is None:
+        return (0.0,)
+    return TARGET_SHARES if _best_peak(search) > _paid_peak(search) + 1e-6 else (0.0,)
+
+
+def sweep_levels(
+    search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats
+) -> Bools:
+    """Sets and receiver pressure of a group together, then pairs along the pressure found."""
+    if not search.may_sweep():
+        return on
+    search.sweeps += 1
+    first, pressure = best_sets_and_levels(stage, on, group, grid)
+    along = make_stage(
+        search.tables,
+        delivered=delivered_flow(search.tables, pressure),
+        pressure=pressure,
+        peak_target_kw=stage.peak_target_kw,
+    )
+    return sweep_pairs(search, along, repaired(along, first))
+
+
+def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator) -> Bools:
+    """Set programmes: over all machines of a small station, over groups of a large one."""
+    count, size = search.tables.count, search.budget.group
+    if not search.may_sweep():
+        return on
+    if count <= size + 2:
+        search.sweeps += 1
+        return repaired(stage, best_sets(stage, on, list(range(count))))
+    total = stage_total(stage, on)
+    for turn in range(max(2, 3 * count // size)):
+        if not search.may_sweep():
+            break
+        search.sweeps += 1
+        candidate = best_sets(stage, on, _group(search, on, turn, rng, size))
+        candidate = repaired(stage, candidate)
+        cost = stage_total(stage, candidate)
+        if cost < total - _STAGE_GAIN_EUR:
+            on, total = candidate, cost
+    return on
+
+
+def _group(
+    search: Search, on: Bools, turn: int, rng: np.random.Generator, size: int
+) -> list[int]:
+    """Machines to plan together: first those that switch most, then drawn at random."""
+    count = search.tables.count
+    size = min(size, count)
+    if turn == 0:
+        switches = (on[1:] != on[:-1]).sum(axis=0)
+        chosen: list[int] = np.argsort(-switches, kind="stable")[:size].tolist()
+    else:
+        chosen = rng.choice(count, size=size, replace=False).tolist()
+    return sorted(chosen)
 
 
 def sweep_pairs(search: Search, stage: Stage, on: Bools) -> Bools:
@@ -37,19 +187,18 @@ def sweep_pairs(search: Search, stage: Stage, on: Bools) -> Bools:
     total = stage_total(stage, on)
     while search.may_sweep():
         search.sweeps += 1
-        plans = search.pair_programme(on).best(
+        before = total
+        for plan in search.pair_programme(on).best(
             stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=5
-        )
-        gained = False
-        for plan in plans:
+        ):
             candidate = on.copy()
             candidate[:, plan.first] = plan.on_first
             candidate[:, plan.second] = plan.on_second
             candidate = repaired(stage, candidate)
             cost = stage_total(stage, candidate)
             if cost < total - _STAGE_GAIN_EUR:
-                on, total, gained = candidate, cost, True
-        if not gained:
+                on, total = candidate, cost
+        if total == before:
             break
     return on
 
@@ -67,130 +216,28 @@ def sweep_singles(search: Search, stage: Stage, on: Bools) -> Bools:
             cost = stage_total(stage, candidate)
             if cost < total - _STAGE_GAIN_EUR:
                 on, total = candidate, cost
-        if total > before - _STAGE_GAIN_EUR:
+        if total == before:
             break
     return on
 
 
-def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator) -> Bools:
-    """Set programmes: over all machines of a small station, over groups of a large one."""
-    tables = search.tables
-    if tables.count <= search.budget.group + 2:
-        search.sweeps += 1
-        return repaired(stage, best_sets(stage, on, list(range(tables.count))))
-    total = stage_total(stage, on)
-    size = search.budget.group
-    for turn in range(max(2, 3 * tables.count // search.budget.group)):
-        if not search.may_sweep():
-            break
-        search.sweeps += 1
-        candidate = repaired(stage, best_sets(stage, on, _group(search, on, turn, rng, size)))
-        cost = stage_total(stage, candidate)
-        if cost < total - _STAGE_GAIN_EUR:
-            on, total = candidate, cost
-    return on
-
-
-def _group(
-    search: Search, on: Bools, turn: int, rng: np.random.Generator, size: int
-) -> list[int]:
-    """Machines to plan together: first those that switch most, then drawn at random."""
-    count = search.tables.count
-    if turn == 0:
-        switches = (on[1:] != on[:-1]).sum(axis=0)
-        return sorted(np.argsort(-switches, kind="stable")[:size].tolist())
-    return sorted(rng.choice(count, size=size, replace=False).tolist())
-
-
-def sweep_levels(
-    search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats
-) -> Bools:
-    """Sets and receiver pressure of a group together, then pairs along the pressure found."""
-    search.sweeps += 1
-    first, pressure = best_sets_and_levels(stage, on, group, grid)
-    along = make_stage(
-        search.tables,
-        delivered=delivered_flow(search.tables, pressure),
-        pressure=pressure,
-        peak_target_kw=stage.peak_target_kw,
-    )
-    return sweep_pairs(search, along, repaired(along, first))
-
-
-def improve(search: Search, on: Bools) -> None:
-    """Run the search from a priced schedule; `search.best` holds the result."""
-    rng = np.random.default_rng(7)
-    tables = search.tables
-    charge = tables.problem.demand_charge
-    target_kw = charge.peak_so_far_kw if charge is not None else np.inf
-    answer = search.price(on)
-    if answer is None:
-        return
-    everyone = list(range(tables.count))
-    with_storage = storage_matters(tables)
-    small = tables.count <= LEVEL_MACHINES
-    stage = search.stage_of(answer, peak_target_kw=target_kw)
-    if small and with_storage:
-        candidate = sweep_levels(search, stage, search.best_on, everyone, even_grid(tables))
-    else:
-        candidate = sweep_sets(search, stage, search.best_on, rng)
-        candidate = sweep_pairs(search, stage, candidate)
-    search.price(candidate)
-    for turn in range(12):
-        if search.best is None or not search.may_sweep() or not search.may_price():
-            return
-        before = search.best.cost_eur
-        if with_storage:
-            for share in TARGET_SHARES if charge is not None else (0.0,):
-                for inner in range(3 if small else 4):
-                    last = search.best.cost_eur
-                    if charge is not None:
-                        target_kw = search.best.peak_kw - share * (
-                            search.best.peak_kw - charge.peak_so_far_kw
-                        ) + slack_kw(tables)
-                    stage = search.stage_of(search.best, peak_target_kw=target_kw)
-                    grid = corridor_grid(tables, search.best.pressure)
-                    group = (
-                        everyone
-                        if small
-                        else _group(search, search.best_on, turn + inner, rng, 5)
-                    )
-                    search.price(sweep_levels(search, stage, search.best_on, group, grid))
-                    if small and search.best.cost_eur > last - 1e-6:
-                        break
-            if charge is not None:
-                target_kw = search.best.peak_kw
-        else:
-            stage = search.stage_of(search.best, peak_target_kw=target_kw)
-            candidate = search.best_on
-            if turn == 0:
-                candidate = sweep_sets(search, stage, candidate, rng)
-            search.price(sweep_pairs(search, stage, candidate))
-        for elastic in ELASTIC:
-            price_pairs(search, elastic, target_kw)
-        for elastic in POLISH:
-            while polish(search, elastic, target_kw, tries=12):
-                pass
-        if search.best.cost_eur > before - 1e-6:
-            return
-
-
-def price_pairs(search: Search, elastic: float, target_kw: float) -> None:
+def price_pairs(search: Search, elastic: float) -> None:
     """Price the most promising re-planned pairs one by one, keep what gains, until none does."""
     if search.tables.count < 2:
         return
     while search.best is not None and search.may_sweep() and search.may_price():
         before = search.best.cost_eur
-        on = search.best_on
-        stage = search.stage_of(search.best, peak_target_kw=target_kw, elastic=elastic)
-        search.sweeps += 1
-        plans = search.pair_programme(on).best(
-            stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=6
+        stage = search.stage_of(
+            search.best, peak_target_kw=_best_peak(search), elastic=elastic
         )
-        for plan in plans:
+        search.sweeps += 1
+        on = search.best_on
+        for plan in search.pair_programme(on).best(
+            stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=6
+        ):
             candidate = search.best_on.copy()
             candidate[:, plan.first] = plan.on_first
             candidate[:, plan.second] = plan.on_second
             search.price(repaired(stage, candidate))
-        if search.best.cost_eur > before - 1e-6:
+        if search.best.cost_eur > before - LEAST_GAIN_EUR:
             return

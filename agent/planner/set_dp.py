@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.planner.dispatch import pressure_band
 from agent.planner.stage import Stage
 from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Ints, Tables
 

@@ -236,6 +236,8 @@ def switching_eur(tables: Tables, on: Bools) -> Floats:
     return np.where(on & ~before, tables.start_eur, 0.0)
 
 
-def unmet_must_eur(tables: Tables, on: Bools) -> float:
-    """FORBIDDEN_EUR for every step in which a machine that must run does not."""
-    return FORBIDDEN_EUR * float((tables.must_on & ~on).sum())
+def stage_total(stage: Stage, on: Bools) -> float:
+    """Cost of a whole schedule in stage terms; FORBIDDEN_EUR for each step of a must missed."""
+    tables = stage.tables
+    missed = float((tables.must_on & ~on).sum())
+    return float(stage.cost(on).sum() + switching_eur(tables, on).sum()) + FORBIDDEN_EUR * missed
