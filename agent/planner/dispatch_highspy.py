@@ -30,7 +30,9 @@ class HighspyBody:
         lp.a_matrix_.value_ = program.values[order]
         self._columns = np.arange(program.layout.columns, dtype=np.int32)
         self._rows = np.arange(program.row_count, dtype=np.int32)
-        self._model = highspy.Highs()
+        # The binding itself, not its Python shell: the shell prints a banner before it can be told
+        # to be silent, and its callbacks refer back to it, which keeps the model's memory.
+        self._model = highspy._Highs()
         for option, value in (
             ("output_flag", False),
             ("threads", 1),
