@@ -9,6 +9,10 @@ from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
 from agent.planner.timing import MachineTimes, first_fault
 
 
+# A start that breaks the hourly limit is put off by this at least; small enough to lose little.
+_BAN_MIN = 5.0
+
+
 def schedule_machine(
     off_eur: list[float],
     on_eur: list[float],
@@ -63,10 +67,10 @@ def schedule_machine(
 
 
 def start_prices(tables: Tables, machine: int, times: MachineTimes) -> list[float]:
-    """What a start costs at each step; FORBIDDEN_EUR where the rule of starts forbids it."""
+    """What a start costs at each step; infinite where the rule of starts forbids it."""
     allowed = np.array(times.may_start) | tables.must_on[:, machine]
     prices: list[float] = np.where(
-        allowed, tables.start_eur[:, machine], FORBIDDEN_EUR
+        allowed, tables.start_eur[:, machine], np.inf
     ).tolist()
     return prices
 
@@ -96,28 +100,63 @@ def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats
 def plan_machine(
     tables: Tables, off_eur: Floats, on_eur: Floats, machine: int
 ) -> list[bool]:
-    """Best series of one machine that keeps every rule of time, starts per hour included."""
-    spec = tables.problem.machines[machine]
+    """Best series of one machine that keeps every rule of time.
+
+    Starts per hour are outside the programme: where the cheapest series breaks the limit, the two
+    ways to respect it (keep starts apart from the outset, or forbid what broke it) are compared.
+    """
     off, on = off_eur.tolist(), on_eur.tolist()
-    series: list[bool] = []
-    for times in (tables.relaxed[machine], tables.strict[machine]):
-        _, series = schedule_machine(
-            off,
-            on,
-            start_prices(tables, machine, times),
-            times,
-            initially_on=spec.state.running,
-        )
-        fault = first_fault(
-            spec,
-            tables.start_min,
-            np.array(series, dtype=bool),
-            must_on=tables.must_on[:, machine],
-            must_off=tables.must_off[:, machine],
-        )
-        if fault is None:
-            break
-    return series
+    relaxed, strict = tables.relaxed[machine], tables.strict[machine]
+    total, series, limit_kept = _cheapest(tables, off, on, machine, relaxed, set())
+    if limit_kept:
+        return series
+    options = [_within_limit(tables, off, on, machine, times) for times in (strict, relaxed)]
+    return min(options, key=lambda option: option[0])[1]
+
+
+def _cheapest(
+    tables: Tables,
+    off: list[float],
+    on: list[float],
+    machine: int,
+    times: MachineTimes,
+    banned: set[int],
+) -> tuple[float, list[bool], bool]:
+    """Cost and series without starts in the banned steps; adds what breaks the limit to them."""
+    spec = tables.problem.machines[machine]
+    must_on = tables.must_on[:, machine]
+    prices = start_prices(tables, machine, times)
+    for step in banned:
+        if not must_on[step]:
+            prices[step] = np.inf
+    total, series = schedule_machine(
+        off, on, prices, times, initially_on=spec.state.running
+    )
+    fault = first_fault(
+        spec,
+        tables.start_min,
+        np.array(series, dtype=bool),
+        must_on=must_on,
+        must_off=tables.must_off[:, machine],
+    )
+    if fault is None or fault.rule != "starts_per_hour":
+        return total, series, True
+    # Until the oldest start of the hour is an hour old no other is allowed: at most to its hour.
+    begin = tables.start_min[fault.step]
+    until = int(np.searchsorted(tables.start_min[:-1], begin + _BAN_MIN))
+    banned.update(range(fault.step, max(until, fault.step + 1)))
+    return total, series, False
+
+
+def _within_limit(
+    tables: Tables, off: list[float], on: list[float], machine: int, times: MachineTimes
+) -> tuple[float, list[bool]]:
+    """Cost and series after as many bans as it takes; each ban is of at least one new step."""
+    banned: set[int] = set()
+    while True:
+        total, series, limit_kept = _cheapest(tables, off, on, machine, times, banned)
+        if limit_kept:
+            return total, series
 
 
 def replan_machine(stage: Stage, on: Bools, machine: int) -> list[bool]:

@@ -19,7 +19,7 @@ from agent.planner.result import (
     StartOrder,
     StationPlanResult,
 )
-from agent.planner.search import Search
+from agent.planner.search import Search, faulty_machines
 from agent.planner.stage import flat_path
 from agent.planner.tables import Bools, Floats, Tables, compile_tables
 
@@ -46,6 +46,13 @@ def plan_station(
     if search.best is not None and tables.count:
         improve(search, first)
     reasons: list[str] = []
+    if faulty_machines(tables, search.best_on):
+        # Prices beyond all measure can outweigh a rule inside the programmes; the greedy
+        # schedule weighs minutes, not money, and always keeps the rules.
+        reasons.append("the search broke a rule of time: greedy commitment taken instead")
+        search = Search(tables, dispatch, Budget.greedy_only())
+        search.price(first)
+        budget = search.budget
     if search.best is None:
         on, price = first, np.zeros(tables.steps)
         vent = None
