@@ -30,14 +30,14 @@ class Budget:
     def full(machines: int) -> Budget:
         """The everyday plan: about 0.1 s for a handful of machines, 1 s for twenty."""
         if machines <= 4:
-            return Budget(lps=120, sweeps=80)
+            return Budget(lps=200, sweeps=200)
         if machines <= 6:
-            return Budget(lps=100, sweeps=60)
+            return Budget(lps=200, sweeps=200)
         if machines <= 9:
-            return Budget(lps=90, sweeps=60)
+            return Budget(lps=200, sweeps=200)
         if machines <= 14:
-            return Budget(lps=120, sweeps=60)
-        return Budget(lps=120, sweeps=50)
+            return Budget(lps=200, sweeps=200)
+        return Budget(lps=200, sweeps=200)
 
     def tenth(self) -> Budget:
         """A tenth of this budget."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.planner.kicks import flip_blocks, kick
 from agent.planner.levels import (
     best_sets_and_levels,
     corridor_grid,
@@ -33,6 +34,7 @@ CHANGE_ELASTICITIES = (0.03, 0.2, 1.0)
 # Peak targets to try, as shares of the way from the present peak down to the one already paid.
 TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
 MOST_ROUNDS = 12
+KICKS = 24
 # Stage costs differ by less than this through rounding.
 _STAGE_GAIN_EUR = 1e-5
 
@@ -77,10 +79,13 @@ def _rounds(search: Search, rng: np.random.Generator) -> None:
             search.price(sweep_pairs(search, stage, candidate))
         for elastic in PAIR_ELASTICITIES:
             price_pairs(search, elastic)
+        flip_blocks(search, _best_peak(search))
         for elastic in CHANGE_ELASTICITIES:
             while polish(search, elastic, _best_peak(search), tries=12):
                 pass
-        if search.best.cost_eur > before - LEAST_GAIN_EUR:
+        if search.best.cost_eur > before - LEAST_GAIN_EUR and not kick(
+            search, _best_peak(search), sweep_pairs, tries=KICKS
+        ):
             return
 
 
