@@ -7,6 +7,9 @@ dispatch. docs/planner.md tells why in this order and what each part is worth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from agent.planner.kicks import flip_blocks, kick
@@ -33,6 +36,9 @@ PAIR_ELASTICITIES = (0.0, 0.3, 0.1, 0.03)
 CHANGE_ELASTICITIES = (0.03, 0.2, 1.0)
 # Peak targets to try, as shares of the way from the present peak down to the one already paid.
 TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
+LARGE_TARGET_SHARES = (0.0, 0.3)
+# Pressure programmes in a row: repeated along the new path, or over different groups.
+LEVEL_TURNS = 3
 MOST_ROUNDS = 12
 KICKS = 24
 # Stage costs differ by less than this through rounding.
@@ -47,7 +53,7 @@ def improve(search: Search, on: Bools) -> None:
     tables = search.tables
     rng = np.random.default_rng(7)
     stage = search.stage_of(search.best, peak_target_kw=_paid_peak(search))
-    if _with_levels(search) and tables.count <= LEVEL_MACHINES:
+    if storage_matters(tables) and tables.count <= LEVEL_MACHINES:
         everyone = list(range(tables.count))
         candidate = sweep_levels(search, stage, on, everyone, even_grid(tables))
     else:
@@ -64,36 +70,55 @@ def improve_from(search: Search, on: Bools) -> None:
 
 
 def _rounds(search: Search, rng: np.random.Generator) -> None:
-    for turn in range(MOST_ROUNDS):
+    """Go round the moves until a whole round has gained nothing, or the budget is used up."""
+    moves = _moves(search, rng)
+    idle = 0
+    for turn in range(MOST_ROUNDS * len(moves)):
         if search.best is None or not search.may_sweep() or not search.may_price():
             return
         before = search.best.cost_eur
-        if _with_levels(search):
-            for share in _target_shares(search):
-                _level_round(search, share, turn, rng)
-        else:
-            stage = search.stage_of(search.best, peak_target_kw=_best_peak(search))
-            candidate = search.best_on
-            if turn == 0:
-                candidate = sweep_sets(search, stage, candidate, rng)
-            search.price(sweep_pairs(search, stage, candidate))
-        for elastic in PAIR_ELASTICITIES:
-            price_pairs(search, elastic)
-        flip_blocks(search, _best_peak(search))
-        for elastic in CHANGE_ELASTICITIES:
-            while polish(search, elastic, _best_peak(search), tries=12):
-                pass
-        if search.best.cost_eur > before - LEAST_GAIN_EUR and not kick(
-            search, _best_peak(search), sweep_pairs, tries=KICKS
-        ):
+        moves[turn % len(moves)]()
+        idle = 0 if search.best.cost_eur < before - LEAST_GAIN_EUR else idle + 1
+        if idle >= len(moves):
             return
 
 
-def _level_round(search: Search, share: float, turn: int, rng: np.random.Generator) -> None:
+def _moves(search: Search, rng: np.random.Generator) -> list[Callable[[], None]]:
+    """The moves of a round, coarse ones first."""
+
+    def plan_sets() -> None:
+        if search.best is not None:
+            stage = search.stage_of(search.best, peak_target_kw=_best_peak(search))
+            candidate = sweep_sets(search, stage, search.best_on, rng)
+            search.price(sweep_pairs(search, stage, candidate))
+
+    def plan_levels(share: float) -> None:
+        if share == 0.0 or _best_peak(search) > _paid_peak(search) + 1e-6:
+            _level_round(search, share, rng)
+
+    moves: list[Callable[[], None]] = [plan_sets]
+    if storage_matters(search.tables):
+        shares = TARGET_SHARES if search.tables.count <= LEVEL_MACHINES else LARGE_TARGET_SHARES
+        if search.tables.problem.demand_charge is None:
+            shares = (0.0,)
+        moves = [partial(plan_levels, share) for share in shares]
+    moves += [partial(price_pairs, search, elastic) for elastic in PAIR_ELASTICITIES]
+    moves.append(lambda: flip_blocks(search, _best_peak(search)))
+    moves += [partial(_polish, search, elastic) for elastic in CHANGE_ELASTICITIES]
+    moves.append(lambda: kick(search, _best_peak(search), pairs_once, tries=KICKS))
+    return moves
+
+
+def _polish(search: Search, elastic: float) -> None:
+    while polish(search, elastic, _best_peak(search), tries=12):
+        pass
+
+
+def _level_round(search: Search, share: float, rng: np.random.Generator) -> None:
     """Sets and pressure along the best path, everyone or some groups, under one peak target."""
     tables = search.tables
     small = tables.count <= LEVEL_MACHINES
-    for inner in range(3 if small else 4):
+    for turn in range(LEVEL_TURNS):
         if search.best is None or not search.may_sweep() or not search.may_price():
             return
         before = search.best.cost_eur
@@ -103,16 +128,12 @@ def _level_round(search: Search, share: float, turn: int, rng: np.random.Generat
         group = (
             list(range(tables.count))
             if small
-            else _group(search, search.best_on, turn + inner, rng, LEVEL_GROUP)
+            else _group(search, search.best_on, turn, rng, LEVEL_GROUP)
         )
         grid = corridor_grid(tables, search.best.pressure)
         search.price(sweep_levels(search, stage, search.best_on, group, grid))
         if small and search.best.cost_eur > before - LEAST_GAIN_EUR:
             return
-
-
-def _with_levels(search: Search) -> bool:
-    return storage_matters(search.tables)
 
 
 def _paid_peak(search: Search) -> float:
@@ -124,13 +145,6 @@ def _best_peak(search: Search) -> float:
     if search.best is None or search.tables.problem.demand_charge is None:
         return np.inf
     return search.best.peak_kw
-
-
-def _target_shares(search: Search) -> tuple[float, ...]:
-    """Lower targets make sense only where the plan pays for a peak."""
-    if search.tables.problem.demand_charge is None:
-        return (0.0,)
-    return TARGET_SHARES if _best_peak(search) > _paid_peak(search) + 1e-6 else (0.0,)
 
 
 def sweep_levels(
@@ -185,12 +199,19 @@ def _group(
     return sorted(chosen)
 
 
-def sweep_pairs(search: Search, stage: Stage, on: Bools) -> Bools:
+def pairs_once(search: Search, stage: Stage, on: Bools) -> Bools:
+    """One sweep over the pairs of machines."""
+    return sweep_pairs(search, stage, on, at_most=1)
+
+
+def sweep_pairs(search: Search, stage: Stage, on: Bools, *, at_most: int = 100) -> Bools:
     """Re-plan pairs of machines until nothing gains or the sweeps are used up."""
     if search.tables.count < 2:
         return sweep_singles(search, stage, on)
     total = stage_total(stage, on)
-    while search.may_sweep():
+    for _ in range(at_most):
+        if not search.may_sweep():
+            break
         search.sweeps += 1
         before = total
         for plan in search.pair_programme(on).best(
@@ -199,7 +220,7 @@ def sweep_pairs(search: Search, stage: Stage, on: Bools) -> Bools:
             candidate = on.copy()
             candidate[:, plan.first] = plan.on_first
             candidate[:, plan.second] = plan.on_second
-            candidate = repaired(stage, candidate)
+            candidate = repaired(stage, candidate, (plan.first, plan.second))
             cost = stage_total(stage, candidate)
             if cost < total - _STAGE_GAIN_EUR:
                 on, total = candidate, cost
@@ -243,6 +264,6 @@ def price_pairs(search: Search, elastic: float) -> None:
             candidate = search.best_on.copy()
             candidate[:, plan.first] = plan.on_first
             candidate[:, plan.second] = plan.on_second
-            search.price(repaired(stage, candidate))
+            search.price(repaired(stage, candidate, (plan.first, plan.second)))
         if search.best.cost_eur > before - LEAST_GAIN_EUR:
             return

@@ -130,7 +130,7 @@ def polish(search: Search, elastic: float, target_kw: float, *, tries: int) -> b
         if misses >= tries or not search.may_price():
             break
         candidate = flipped(search.best_on, change)
-        if faulty_machines(search.tables, candidate):
+        if faulty_machines(search.tables, candidate, change.machines):
             continue
         before = search.best.cost_eur
         search.price(candidate)

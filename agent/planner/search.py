@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from agent.planner.budget import Budget
@@ -90,13 +92,16 @@ class Search:
         )
 
 
-def faulty_machines(tables: Tables, on: Bools) -> list[int]:
-    """Machines whose schedule breaks a rule of time."""
+def faulty_machines(
+    tables: Tables, on: Bools, machines: Iterable[int] | None = None
+) -> list[int]:
+    """Machines (of those named, else of all) whose schedule breaks a rule of time."""
+    specs = tables.problem.machines
     return [
         index
-        for index, machine in enumerate(tables.problem.machines)
+        for index in (range(tables.count) if machines is None else machines)
         if first_fault(
-            machine,
+            specs[index],
             tables.start_min,
             on[:, index],
             must_on=tables.must_on[:, index],
@@ -106,9 +111,15 @@ def faulty_machines(tables: Tables, on: Bools) -> list[int]:
     ]
 
 
-def repaired(stage: Stage, on: Bools) -> Bools:
-    """The schedule with every machine that breaks a rule of time planned anew, one by one."""
+def repaired(stage: Stage, on: Bools, machines: Iterable[int] | None = None) -> Bools:
+    """The schedule with every machine that breaks a rule of time planned anew, one by one.
+
+    `machines` are those that may be at fault; without it all are looked at.
+    """
+    faulty = faulty_machines(stage.tables, on, machines)
+    if not faulty:
+        return on
     fixed = on.copy()
-    for machine in faulty_machines(stage.tables, on):
+    for machine in faulty:
         fixed[:, machine] = replan_machine(stage, fixed, machine)
     return fixed
