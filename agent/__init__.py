@@ -1,0 +1,1 @@
+"""The gateway daemon: reads the machines, forecasts, plans, controls, reports."""

@@ -1,0 +1,1 @@
+"""From site.toml to a typed, immutable Site, with every fault named at once."""

@@ -1,0 +1,1 @@
+"""The tick: band, guard, mode and effect, as pure functions of a snapshot."""

@@ -1,0 +1,1 @@
+"""Field protocols behind one Driver protocol, and the device profiles."""

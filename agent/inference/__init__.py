@@ -1,0 +1,1 @@
+"""Forecasts on the gateway: one ONNX file where it has earned it, the best naive rule elsewhere."""

@@ -1,0 +1,1 @@
+"""Signed updates: verify, stage, switch, confirm or roll back."""

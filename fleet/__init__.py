@@ -1,0 +1,1 @@
+"""Cloud side: sign, publish, roll out by rings, collect telemetry."""

@@ -1,0 +1,1 @@
+"""The simulated plant behind real Modbus and OPC UA servers."""

@@ -1,0 +1,1 @@
+"""Conventional controllers to compare with: pressure cascade and sequencer."""
