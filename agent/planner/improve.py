@@ -32,15 +32,16 @@ LEVEL_MACHINES = 6
 # Above it, groups of this many are planned with the pressure.
 LEVEL_GROUP = 5
 # How far the storage is taken as a trader when pairs and small changes are proposed.
-PAIR_ELASTICITIES = (0.0, 0.3, 0.1, 0.03)
-CHANGE_ELASTICITIES = (0.03, 0.2, 1.0)
+PAIR_ELASTICITIES = (0.3, 0.1)
+CHANGE_ELASTICITIES = (0.1,)
 # Peak targets to try, as shares of the way from the present peak down to the one already paid.
 TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
 LARGE_TARGET_SHARES = (0.0, 0.3)
 # Pressure programmes in a row: repeated along the new path, or over different groups.
 LEVEL_TURNS = 3
 MOST_ROUNDS = 12
-KICKS = 24
+KICKS = 16
+FLIPS = 12
 # Stage costs differ by less than this through rounding.
 _STAGE_GAIN_EUR = 1e-5
 
@@ -103,7 +104,7 @@ def _moves(search: Search, rng: np.random.Generator) -> list[Callable[[], None]]
             shares = (0.0,)
         moves = [partial(plan_levels, share) for share in shares]
     moves += [partial(price_pairs, search, elastic) for elastic in PAIR_ELASTICITIES]
-    moves.append(lambda: flip_blocks(search, _best_peak(search)))
+    moves.append(lambda: flip_blocks(search, _best_peak(search), tries=FLIPS))
     moves += [partial(_polish, search, elastic) for elastic in CHANGE_ELASTICITIES]
     moves.append(lambda: kick(search, _best_peak(search), pairs_once, tries=KICKS))
     return moves
@@ -130,7 +131,7 @@ def _level_round(search: Search, share: float, rng: np.random.Generator) -> None
             if small
             else _group(search, search.best_on, turn, rng, LEVEL_GROUP)
         )
-        grid = corridor_grid(tables, search.best.pressure)
+        grid = corridor_grid(tables, search.best.pressure, narrow=not small)
         search.price(sweep_levels(search, stage, search.best_on, group, grid))
         if small and search.best.cost_eur > before - LEAST_GAIN_EUR:
             return

@@ -18,6 +18,8 @@ from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
 _USEFUL_SHARE = 0.03
 # Corridor around a path, in shares of the band: fine near the path, coarse away from it.
 _CORRIDOR = (-0.45, -0.2, -0.08, -0.03, 0.0, 0.03, 0.08, 0.2, 0.45)
+_NARROW_CORRIDOR = (-0.3, -0.1, -0.03, 0.0, 0.03, 0.1, 0.3)
+_FINEST = 0.03
 _EVEN = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 
@@ -36,7 +38,7 @@ def slack_kw(tables: Tables) -> float:
     machines = tables.problem.machines
     specific = sum(m.curve[-1].power_kw for m in machines) / max(sum(tables.flow_full), 1e-9)
     band_bar = receiver.pressure_max_bar - receiver.pressure_min_bar
-    spacing_m3 = receiver.volume_m3 / receiver.atmosphere_bar * band_bar * _CORRIDOR[5]
+    spacing_m3 = receiver.volume_m3 / receiver.atmosphere_bar * band_bar * _FINEST
     return float(specific * spacing_m3 / float(np.median(tables.step_min)))
 
 
@@ -54,10 +56,14 @@ def even_grid(tables: Tables) -> Floats:
     return _with_start(tables, grid)
 
 
-def corridor_grid(tables: Tables, pressure: Floats) -> Floats:
-    """Levels [N + 1, L] around a path [N] of end-of-step pressures; row 0 is the start."""
+def corridor_grid(tables: Tables, pressure: Floats, *, narrow: bool = False) -> Floats:
+    """Levels [N + 1, L] around a path [N] of end-of-step pressures; row 0 is the start.
+
+    `narrow` takes fewer levels: half the work.
+    """
     low, high = pressure_band(tables)
-    grid = pressure[:, None] + (high - low)[:, None] * np.array(_CORRIDOR)
+    shares = np.array(_NARROW_CORRIDOR if narrow else _CORRIDOR)
+    grid = pressure[:, None] + (high - low)[:, None] * shares
     return _with_start(tables, np.clip(grid, low[:, None], high[:, None]))
 
 
@@ -95,18 +101,20 @@ def best_sets_and_levels(
     start = tables.start_eur[:, group]
     before = np.empty((steps, size, levels))
     switched = np.empty((steps, size, levels))
+    reached = np.empty((levels, size, levels))
     for t in range(steps):
         before[t] = value
         switched[t] = value
         switch_in_place(switched[t], start[t].tolist())
-        value = (switched[t][:, :, None] + costs[t]).min(axis=1)
+        np.add(switched[t].T[:, :, None], costs[t], out=reached)
+        value = reached.min(axis=0)
     chosen = np.empty(steps, dtype=np.int64)
     pressure = np.empty(steps)
     here, level = (int(x) for x in np.unravel_index(int(np.argmin(value)), value.shape))
     for t in range(steps - 1, -1, -1):
         chosen[t], pressure[t] = here, grid[t + 1, level]
-        level = int(np.argmin(switched[t, here] + costs[t, here, :, level]))
-        here = set_before(before[t, :, level], start[t], here)
+        level = int(np.argmin(switched[t, here] + costs[t, :, here, level]))
+        here = set_before(before[t, :, level], start[t], here, float(switched[t, here, level]))
     planned = others
     planned[:, group] = (chosen[:, None] >> np.arange(count)[None, :]) & 1
     return planned, pressure
@@ -115,7 +123,7 @@ def best_sets_and_levels(
 def _costs(
     stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Floats
 ) -> Floats:
-    """Step costs [N, 2^g, level before, level after]; `grid` [N, L] at the ends of the steps.
+    """Step costs [N, level before, 2^g, level after]; `grid` [N, L] at the ends of the steps.
 
     In single precision: these costs only propose, and half the memory is half the time.
     """
@@ -129,17 +137,18 @@ def _costs(
     pressure_kw = tables.problem.receiver.power_kw_bar * (
         grid - tables.problem.receiver.pressure_ref_bar
     )
-    shape = (steps, size, levels * levels)
+    shape = (steps, levels, size, levels)
     power = np.full(shape, -np.inf, dtype=np.float32)
     line = np.empty(shape, dtype=np.float32)
-    flows = flow.reshape(steps, 1, levels * levels)
+    flows = flow[:, :, None, :]
     for s in range(stage.slopes.shape[1]):
         profit = profit_before[:, s, None]
         for machine in group:
             profit = np.concatenate(
                 [profit, profit + stage.profit_kw[:, s, machine, None]], axis=1
             )
-        np.add(stage.slopes[:, s, None, None] * flows, profit[:, :, None], out=line)
+        sloped = stage.slopes[:, s, None, None, None] * flows
+        np.add(sloped, profit[:, None, :, None], out=line)
         np.maximum(power, line, out=power)
     full = (stage.full * use).sum(axis=1, keepdims=True)
     base = (stage.base * use).sum(axis=1, keepdims=True)
@@ -151,9 +160,10 @@ def _costs(
         off = off[:, None]
         extra = np.concatenate([extra + off, extra + stage.on_eur[:, machine, None]], axis=1)
     # The stage's own pressure term belongs to its path: exchange it for the level's.
-    above = np.tile(pressure_kw, (1, levels))[:, None, :]
-    shift = above - (stage.fixed_kw - stage.manual_kw)[:, None, None]
-    cost = stage.charge_at(power, full[:, :, None], base[:, :, None], flows, shift)
-    cost += extra[:, :, None]
-    cost += stage.energy_eur_kw[:, None, None] * above
-    return cost.reshape(steps, size, levels, levels)
+    above = pressure_kw[:, None, None, :]
+    shift = above - (stage.fixed_kw - stage.manual_kw)[:, None, None, None]
+    cost = stage.charge_at(
+        power, full[:, None, :, None], base[:, None, :, None], flows, shift
+    )
+    cost += extra[:, None, :, None] + stage.energy_eur_kw[:, None, None, None] * above
+    return cost

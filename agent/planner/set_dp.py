@@ -72,7 +72,7 @@ def _sequence(tables: Tables, costs: Floats, group: list[int]) -> Ints:
     here = int(np.argmin(before[steps]))
     for t in range(steps - 1, -1, -1):
         chosen[t] = here
-        here = set_before(before[t], start[t], here)
+        here = set_before(before[t], start[t], here, float(before[t + 1, here] - costs[t, here]))
     return chosen
 
 
@@ -86,15 +86,15 @@ def switch_in_place(value: Floats, start_eur: list[float]) -> None:
         np.minimum(on, started, out=on)
 
 
-def set_before(before: Floats, start_eur: Floats, after: int) -> int:
-    """The set [of 2^g costs `before`] from which `after` was reached most cheaply.
+def set_before(before: Floats, start_eur: Floats, after: int, reached: float) -> int:
+    """The set [of 2^g costs `before`] from which `after` was reached most cheaply, at `reached`.
 
     Among equals the same set again, then the lowest.
     """
+    if before[after] <= reached + 1e-9:
+        return after
     started = np.zeros(1)
-    for bit, price in enumerate(start_eur):
+    for bit, price in enumerate(start_eur.tolist()):
         added = price if after >> bit & 1 else 0.0
         started = np.concatenate([started + added, started])
-    costs = before + started
-    best = int(np.argmin(costs))
-    return after if costs[after] <= costs[best] + 1e-12 else best
+    return int(np.argmin(before + started))

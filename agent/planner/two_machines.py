@@ -187,10 +187,10 @@ class PairProgramme:
             held, both_free = self._patterns[t]
             now, later = value[t], value[t + 1]
             here = flat[t * stride :]
-            np.take(here, held, out=switched, mode="clip")
+            here.take(held, out=switched, mode="clip")
             np.add(switched, shift[t], out=switched)
             np.minimum(later[:-1], switched, out=now[1:])
-            free = np.take(here, both_free, mode="clip")
+            free = here.take(both_free, mode="clip")
             free += shift[t]
             np.minimum(free, free[..., self._swapped].transpose(1, 0, 2), out=free)
             np.minimum(later[0], free, out=now[0])
