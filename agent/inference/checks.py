@@ -1,0 +1,75 @@
+"""Is this input fit for a model? Bad values become NaN; a reason says why the naive rule should take over.
+
+Trees answer any input with plausible numbers, also one that is all NaN: the check must be on the input.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """What the model saw in training, from its file: range of the target, longest flat run, valid shares wanted."""
+
+    seen_low: float
+    seen_high: float
+    max_flat_steps: int
+    min_share_all: float = 0.5
+    min_share_day: float = 0.6
+    min_share_recent: float = 0.34
+
+
+@dataclass(frozen=True)
+class CheckedHistory:
+    """`values` with the bad ones NaN; `reason` is None when a model may use them."""
+
+    values: Array
+    reason: str | None
+    out_of_range_share: float
+
+
+def check_history(y_hist: Array, limits: InputLimits, *, step_s: int) -> CheckedHistory:
+    """Clean a history window [L] and judge it: frozen, out of range, too many gaps."""
+    values = np.where(np.isfinite(y_hist), y_hist, np.nan)
+    per_day, recent = 86_400 // step_s, max(1, 2 * 3600 // step_s)
+    known = np.isfinite(values)
+    span = max(limits.seen_high - limits.seen_low, 1e-9)
+    outside = known & ((values < limits.seen_low - 0.25 * span) | (values > limits.seen_high + 0.25 * span))
+    outside_share = float(outside[-per_day:].mean())
+    values[outside] = np.nan
+    reason = None
+    run = flat_run(values)
+    # A flat run longer than any seen in training: the plant may be off, but the meter may be dead as well.
+    if run > max(1.25 * limits.max_flat_steps, recent):
+        values[len(values) - run :] = np.nan
+        reason = "input_frozen"
+    elif outside_share > 0.05:
+        reason = "input_out_of_range"
+    known = np.isfinite(values)
+    if reason is None:
+        if known.mean() < limits.min_share_all or known[-per_day:].mean() < limits.min_share_day:
+            reason = "input_missing"
+        elif known[-recent:].mean() < limits.min_share_recent:
+            reason = "input_missing_recent"
+    return CheckedHistory(values, reason, outside_share)
+
+
+def flat_run(values: Array) -> int:
+    """How many of the last steps carry one and the same value; a gap ends the run, except at the very end."""
+    if not np.isfinite(values[-1]):
+        return 0
+    change = np.flatnonzero(~(np.abs(values - values[-1]) <= 1e-9 * max(1.0, abs(values[-1]))))
+    return len(values) if not len(change) else len(values) - 1 - int(change[-1])
+
+
+def longest_flat_run(values: Array) -> int:
+    """The longest run of one value in a series, steps: what training writes into the file."""
+    best = run = 1
+    for before, now in zip(values[:-1], values[1:], strict=True):
+        run = run + 1 if np.isfinite(now) and abs(now - before) <= 1e-9 * max(1.0, abs(now)) else 1
+        best = max(best, run)
+    return best

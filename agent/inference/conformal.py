@@ -1,0 +1,68 @@
+"""Online recalibration: shift each quantile so that the last two weeks' errors come out right.
+
+A step's error is measured in units of the band's own half-width, so a quiet night and a busy noon share one
+scale. The shift of a quantile is the same quantile of its errors: the constant that minimises its pinball loss.
+It is shrunk while there are few origins and bounded always, so a broken meter cannot bend the band at will.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.inference.contract import QUANTILES
+
+Array = NDArray[np.float64]
+
+BLOCK_H = 6
+KEEP_DAYS = 14
+# With few replans a day two weeks hold too few origins: keep that many at least, from up to KEEP_DAYS_MOST.
+KEEP_ORIGINS = 20
+KEEP_DAYS_MOST = 60
+SHRINK_ORIGINS = 8.0
+BOUND = 1.5
+
+
+@dataclass(frozen=True)
+class PastForecast:
+    """One forecast before recalibration and what came true: [H, 3] and [H], NaN where not yet known."""
+
+    age_days: float
+    quantiles: Array
+    truth: Array
+
+
+def offsets(past: list[PastForecast], raw: Array, *, step_s: int, floor: float) -> Array:
+    """Additive offsets [H, 3] for the forecast `raw` [H, 3]; zeros without a past. `floor` > 0 is the least scale."""
+    horizon = len(raw)
+    out = np.zeros_like(raw)
+    used = sorted((each for each in past if each.age_days <= KEEP_DAYS_MOST), key=lambda each: each.age_days)
+    used = [each for place, each in enumerate(used) if each.age_days <= KEEP_DAYS or place < KEEP_ORIGINS]
+    if not used:
+        return out
+    truth = np.stack([each.truth for each in used])
+    quantiles = np.stack([each.quantiles for each in used])
+    scale = _half_width(quantiles, floor)
+    error = (truth[..., None] - quantiles) / scale[..., None]
+    block_steps = max(1, BLOCK_H * 3600 // step_s)
+    overall = _shift(error)
+    for lo in range(0, horizon, block_steps):
+        part = slice(lo, min(lo + block_steps, horizon))
+        # Half of the block's own shift, half of all blocks': a block alone is noisy.
+        shift = 0.5 * _shift(error[:, part]) + 0.5 * overall
+        out[part] = shift * _half_width(raw[part], floor)[:, None]
+    return out
+
+
+def _shift(error: Array) -> Array:
+    origins = np.isfinite(error[..., 1]).any(axis=1).sum()
+    if not origins:
+        return np.zeros(3)
+    flat = error.reshape(-1, 3)
+    flat = flat[np.isfinite(flat[:, 1])]
+    raw = np.array([np.quantile(flat[:, place], level) for place, level in enumerate(QUANTILES)])
+    return np.clip(raw * origins / (origins + SHRINK_ORIGINS), -BOUND, BOUND)
+
+
+def _half_width(quantiles: Array, floor: float) -> Array:
+    return np.maximum(0.5 * (quantiles[..., 2] - quantiles[..., 0]), floor)

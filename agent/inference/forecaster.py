@@ -1,0 +1,323 @@
+"""One target's forecaster: the model while it earns it, the naive rule the same minute it does not.
+
+Everything here is a function of its arguments: the daemon owns clock, storage and logging. A `Forecaster` holds
+what outlives a call: past forecasts that wait for their truth, and the scores that decide who steers.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.inference.calendar import calendar_columns, day_types
+from agent.inference.checks import check_history
+from agent.inference.conformal import KEEP_DAYS_MOST, PastForecast, offsets
+from agent.inference.contract import QUANTILES
+from agent.inference.model import Model, ModelRefused
+from agent.inference.naive import LOOK_BACK_DAYS, naive_robust
+from agent.inference.series import Series, window
+
+Array = NDArray[np.float64]
+
+# The model steers until its rolling pinball is this much worse than the naive rule's, and comes back below the
+# second figure: hysteresis both ways.
+LOSES_AT = 1.10
+WINS_AT = 1.00
+RATIO_DAYS = 14
+MIN_JUDGED = 6
+# Past its use-by a model stays only while it still beats the naive rule.
+STALE_RATIO = 1.00
+MAX_PENDING = 1500
+SLOW_RUN_S = 0.5
+OUTSIDE_WIDENING = 1.3
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """What the site says about a target; `limit_*` are finite physical limits in `unit`."""
+
+    target: str
+    unit: str
+    step_s: int
+    horizon: int
+    tz: str
+    limit_low: float
+    limit_high: float
+    holidays: frozenset[date] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([self.limit_low, self.limit_high]).all() and self.limit_low < self.limit_high):
+            raise ValueError(f"limits of {self.target} must be finite and in order")
+
+
+@dataclass(frozen=True)
+class QuantileForecast:
+    """P10/P50/P90 of one target: row i of `quantiles` [H, 3] holds for [first_at + i*step_s, ...)."""
+
+    target: str
+    unit: str
+    issued_at: datetime
+    first_at: datetime
+    step_s: int
+    quantiles: Array
+    source: str
+    reasons: tuple[str, ...]
+
+    def at(self, when: datetime) -> tuple[float, float, float] | None:
+        """The quantiles of the interval that contains `when`, None outside the horizon."""
+        row = int((when - self.first_at).total_seconds() // self.step_s)
+        if not 0 <= row < len(self.quantiles):
+            return None
+        low, middle, high = (float(each) for each in self.quantiles[row])
+        return low, middle, high
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rolling quality of the last weeks; NaN where nothing could be judged yet."""
+
+    judged: int
+    pinball: float
+    pinball_naive: float
+    pinball_model: float
+    coverage: float
+    bias: float
+
+    @property
+    def ratio(self) -> float:
+        """Model over naive; NaN until both were judged."""
+        return self.pinball_model / self.pinball_naive if self.pinball_naive > 0 else float("nan")
+
+
+@dataclass
+class _Pending:
+    first_at: datetime
+    issued: Array
+    naive_raw: Array
+    naive: Array
+    model_raw: Array | None
+    model: Array | None
+
+
+@dataclass
+class Forecaster:
+    """`forecast` is pure apart from the memory kept here. `elapsed` gives seconds and serves the slow-run check."""
+
+    spec: TargetSpec
+    model: Model | None = None
+    elapsed: Callable[[], float] | None = None
+    shadow: bool = False
+    _pending: deque[_Pending] = field(default_factory=lambda: deque(maxlen=MAX_PENDING))
+    _benched: bool = False
+
+    def replace_model(self, model: Model | None) -> None:
+        """Swap the model. The old one's errors say nothing about the new one, so its record is dropped."""
+        self.model = model
+        self._benched = False
+        for each in self._pending:
+            each.model_raw = each.model = None
+
+    def reset(self) -> None:
+        """Forget all errors: after a change of plan or plant they describe another site."""
+        self._pending.clear()
+        self._benched = False
+
+    def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
+        """The forecast at `at`, from history before it. `known` [n, K] covers history and horizon, NaN = missing.
+
+        Never raises for what the world sends and never holds NaN. Raises ValueError when `history` has another
+        step than the target, which is a program error.
+        """
+        spec = self.spec
+        if history.step_s != spec.step_s:
+            raise ValueError(f"{spec.target}: history has steps of {history.step_s} s, not {spec.step_s} s")
+        first_at = history.first_at + timedelta(seconds=history.index_of(at) * history.step_s)
+        per_day = 86_400 // spec.step_s
+        reasons: list[str] = []
+        naive_hist = window(history, first_at, (LOOK_BACK_DAYS + 2) * per_day)
+        past = self._past(history, first_at)
+
+        model_raw, checked_tail, why = self._model_raw(history, known, first_at)
+        naive_hist = _with_bad_tail(naive_hist, checked_tail)
+        types = day_types(self._calendar(first_at, len(naive_hist)))
+        naive = naive_robust(
+            naive_hist, types, step_s=spec.step_s, horizon=spec.horizon, limits=(spec.limit_low, spec.limit_high)
+        )
+        floor = 1e-4 * (spec.limit_high - spec.limit_low)
+        naive_done = self._recalibrated(
+            naive.quantiles, [p for p, _ in past["naive"]], floor
+        )
+        model_done = None
+        if model_raw is not None:
+            shift = offsets([p for p, _ in past["model"]], model_raw, step_s=spec.step_s, floor=floor)
+            model_done = self._bounded(model_raw + shift)
+        scores = self.scores(history, first_at)
+        steers, verdict = self._who(model_done, why, scores, first_at)
+        reasons.extend(verdict)
+        chosen = model_done if steers and model_done is not None else naive_done
+        source = f"model:{self.model.meta.get('fc.id', self.model.sha256[:12])}" if steers and self.model else f"naive:{naive.rule}"
+        if steers and self._extrapolating(known, first_at):
+            middle = chosen[:, 1:2]
+            chosen = self._bounded(middle + OUTSIDE_WIDENING * (chosen - middle))
+            reasons.append("known_out_of_training_range")
+        if not self._pending or self._pending[-1].first_at < first_at:
+            self._pending.append(_Pending(first_at, chosen, naive.quantiles, naive_done, model_raw, model_done))
+        return QuantileForecast(
+            spec.target, spec.unit, at, first_at, spec.step_s, chosen, source, tuple(reasons)
+        )
+
+    def scores(self, history: Series, at: datetime, days: float = RATIO_DAYS) -> Scores:
+        """Pinball, coverage and bias of what was issued in the last `days`, against the truth known at `at`."""
+        rows = []
+        for each in self._pending:
+            if (at - each.first_at).total_seconds() > days * 86_400:
+                continue
+            truth = self._truth(history, each.first_at, at)
+            if np.isfinite(truth).mean() < 0.25:
+                continue
+            known = np.isfinite(truth)
+            model = _pinball(truth, each.model) if each.model is not None else float("nan")
+            inside = (truth >= each.issued[:, 0]) & (truth <= each.issued[:, 2])
+            rows.append(
+                (
+                    _pinball(truth, each.issued),
+                    _pinball(truth, each.naive),
+                    model,
+                    float(inside[known].mean()),
+                    float((each.issued[:, 1] - truth)[known].mean()),
+                )
+            )
+        if not rows:
+            return Scores(0, *(float("nan"),) * 5)
+        table = np.array(rows)
+        both = np.isfinite(table[:, 2])
+        pinball_model = float(table[both, 2].mean()) if both.any() else float("nan")
+        pinball_naive = float(table[both, 1].mean()) if both.any() else float(table[:, 1].mean())
+        return Scores(
+            len(rows), float(table[:, 0].mean()), pinball_naive, pinball_model,
+            float(table[:, 3].mean()), float(table[:, 4].mean()),
+        )
+
+    def _model_raw(
+        self, history: Series, known: Series | None, first_at: datetime
+    ) -> tuple[Array | None, Array | None, str | None]:
+        """The model's own quantiles, the checked history, and why there are none."""
+        model = self.model
+        if model is None:
+            return None, None, "no_model"
+        contract, spec = model.contract, self.spec
+        if (contract.step_s, contract.horizon, contract.tz) != (spec.step_s, spec.horizon, spec.tz) or (
+            contract.target != spec.target or contract.unit != spec.unit
+        ):
+            return None, None, "wrong_schema"
+        checked = check_history(window(history, first_at, contract.hist), model.limits, step_s=spec.step_s)
+        if checked.reason is not None:
+            return None, checked.values, checked.reason
+        known_window = None
+        if contract.known:
+            total = contract.hist + contract.horizon
+            end_at = first_at + timedelta(seconds=spec.horizon * spec.step_s)
+            if known is None or known.values.ndim != 2 or known.values.shape[1] != len(contract.known):
+                return None, checked.values, "known_missing"
+            known_window = window(known, end_at, total)
+            if np.isfinite(known_window[contract.hist :]).mean() < 0.5:
+                return None, checked.values, "known_missing"
+        started = self.elapsed() if self.elapsed else 0.0
+        try:
+            raw = model.run(checked.values, known_window, self._calendar(first_at, contract.hist))
+        except ModelRefused as refused:
+            return None, checked.values, refused.code
+        if self.elapsed and self.elapsed() - started > SLOW_RUN_S:
+            return None, checked.values, "slow_run"
+        return raw, checked.values, None
+
+    def _who(
+        self, model: Array | None, why: str | None, scores: Scores, at: datetime
+    ) -> tuple[bool, list[str]]:
+        """Does the model steer, and the reasons that telemetry gets."""
+        if model is None or self.model is None:
+            return False, [why or "no_model"]
+        if self.shadow:
+            return False, ["shadow"]
+        judged = scores.judged >= MIN_JUDGED and np.isfinite(scores.ratio)
+        if judged and scores.ratio > LOSES_AT:
+            self._benched = True
+        elif judged and scores.ratio < WINS_AT:
+            self._benched = False
+        if self._benched:
+            return False, ["drift"]
+        age_d = (at - self.model.trained_to_at).total_seconds() / 86_400
+        if age_d > self.model.max_age_d:
+            if not judged or scores.ratio >= STALE_RATIO:
+                return False, ["past_use_by"]
+            return True, ["past_use_by_but_better"]
+        return True, []
+
+    def _past(self, history: Series, at: datetime) -> dict[str, list[tuple[PastForecast, None]]]:
+        out: dict[str, list[tuple[PastForecast, None]]] = {"naive": [], "model": []}
+        for each in self._pending:
+            age_d = (at - each.first_at).total_seconds() / 86_400
+            if not 0 < age_d <= KEEP_DAYS_MOST:
+                continue
+            truth = self._truth(history, each.first_at, at)
+            if not np.isfinite(truth).any():
+                continue
+            out["naive"].append((PastForecast(age_d, each.naive_raw, truth), None))
+            if each.model_raw is not None:
+                out["model"].append((PastForecast(age_d, each.model_raw, truth), None))
+        return out
+
+    def _truth(self, history: Series, first_at: datetime, now_at: datetime) -> Array:
+        horizon = self.spec.horizon
+        end_at = first_at + timedelta(seconds=horizon * self.spec.step_s)
+        truth = window(history, end_at, horizon)
+        future = max(0, int((end_at - now_at).total_seconds() // self.spec.step_s))
+        if future:
+            truth[max(0, horizon - future) :] = np.nan
+        return truth
+
+    def _calendar(self, first_at: datetime, hist: int) -> NDArray[np.float32]:
+        start_at = first_at - timedelta(seconds=hist * self.spec.step_s)
+        holidays: Collection[date] = self.spec.holidays
+        return calendar_columns(
+            start_at, self.spec.step_s, hist + self.spec.horizon, tz=self.spec.tz, holidays=holidays
+        )
+
+    def _recalibrated(self, raw: Array, past: list[PastForecast], floor: float) -> Array:
+        return self._bounded(raw + offsets(past, raw, step_s=self.spec.step_s, floor=floor))
+
+    def _bounded(self, quantiles: Array) -> Array:
+        return np.clip(np.sort(quantiles, axis=1), self.spec.limit_low, self.spec.limit_high)
+
+    def _extrapolating(self, known: Series | None, first_at: datetime) -> bool:
+        if self.model is None or known is None or not self.model.contract.known:
+            return False
+        end_at = first_at + timedelta(seconds=self.spec.horizon * self.spec.step_s)
+        ahead = window(known, end_at, self.spec.horizon)
+        for place, column in enumerate(self.model.contract.known):
+            span = max(column.high - column.low, 1e-9)
+            values = ahead[:, place]
+            outside = (values < column.low - 0.1 * span) | (values > column.high + 0.1 * span)
+            if outside.mean() > 0.1:
+                return True
+        return False
+
+
+def _with_bad_tail(naive_hist: Array, checked: Array | None) -> Array:
+    """The naive rule's history without the values that the model's input checks found bad."""
+    if checked is None:
+        return naive_hist
+    out = naive_hist.copy()
+    count = min(len(checked), len(out))
+    out[len(out) - count :][~np.isfinite(checked[len(checked) - count :])] = np.nan
+    return out
+
+
+def _pinball(truth: Array, quantiles: Array) -> float:
+    levels = np.asarray(QUANTILES)
+    error = truth[:, None] - quantiles
+    loss = np.maximum(levels * error, (levels - 1) * error)
+    return float(loss[np.isfinite(truth)].mean())

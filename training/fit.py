@@ -1,0 +1,339 @@
+"""Frame to one ONNX file: features, trees, network, calibration and limits in one graph."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.inference.checks import longest_flat_run
+from agent.inference.contract import QUANTILES, Contract, KnownColumn
+from agent.inference.model import load_model, pack
+from agent.inference.runtime import Session
+from training.dataset import DataError, Frame
+from training.features import Scales, add_features, add_inputs
+from training.graph import GraphBuilder
+from training.metrics import coverage, pinball
+from training.network import Network, NetworkSize, add_network, forward, train_network
+from training.trees import GRID, TreeSize, add_trees, predict_trees, train_trees
+from training.windows import FeatureSet, Windows, compute_features, find_scales, make_windows
+
+F32 = NDArray[np.float32]
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+Tick = Callable[[str], None]
+
+BLOCK_H = 6
+# Horizon steps taken from each origin for the trees; neighbours carry almost the same information.
+ROWS_PER_ORIGIN = 24
+MAX_TREE_ROWS = 110_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything the graph is made of, kept for parity tests."""
+
+    contract: Contract
+    scales: Scales
+    boosters: tuple[lgb.Booster, ...]
+    networks: tuple[Network, ...]
+    network_share: float
+    offsets: Array
+    metrics: dict[str, float]
+
+
+def fit_target(
+    frame: Frame,
+    *,
+    target: str,
+    unit: str,
+    step_s: int,
+    horizon: int,
+    tz: str,
+    seed: int,
+    quick: bool = False,
+    known: Sequence[str] = (),
+    known_units: Sequence[str] = (),
+    hist_days: int | None = None,
+    limits: tuple[float, float] | None = None,
+    holidays: Collection[date] = (),
+    train_end: datetime | None = None,
+    tick: Tick = lambda _: None,
+) -> bytes:
+    """Train on the rows before `train_end` (all by default) and return the ONNX file.
+
+    `hist_days` is the history window (28 with four months of data or more, 14, or 7 otherwise); `limits` are the
+    physical limits of the target, by default from 0 (or below the smallest value) to 1.5 times the largest.
+    Raises DataError when fewer than 6 days can be learned from.
+    """
+    if step_s != frame.step_s:
+        raise DataError(f"the frame has steps of {frame.step_s} s, asked {step_s} s", target, "load it with that step")
+    end_row = min(frame.rows, frame.row_of(train_end)) if train_end is not None else frame.rows
+    contract = make_contract(
+        frame, target=target, unit=unit, horizon=horizon, tz=tz, known=known, known_units=known_units,
+        hist_days=hist_days, limits=limits, end_row=end_row,
+    )
+    fitted, windows = fit(frame, contract, end_row=end_row, seed=seed, quick=quick, holidays=holidays, tick=tick)
+    return export(fitted, windows, frame, end_row=end_row, seed=seed)
+
+
+def make_contract(
+    frame: Frame, *, target: str, unit: str, horizon: int, tz: str, end_row: int, known: Sequence[str] = (),
+    known_units: Sequence[str] = (), hist_days: int | None = None, limits: tuple[float, float] | None = None,
+) -> Contract:
+    """The schema a fit will use; defaults depend on data before `end_row` only."""
+    per_day = 86_400 // frame.step_s
+    values = frame.columns[target][:end_row]
+    good = values[np.isfinite(values)]
+    if len(good) < 6 * per_day:
+        raise DataError(f"{len(good) / per_day:.1f} days of {target} to learn from", target, "give at least 6 days")
+    days = end_row / per_day
+    hist = hist_days if hist_days is not None else 28 if days >= 110 else 14 if days >= 45 else 7
+    spread = float(good.max() - good.min())
+    low = 0.0 if good.min() >= 0 else float(good.min()) - 0.5 * spread
+    bounds = limits if limits is not None else (low, float(good.max()) + 0.5 * max(spread, 1e-3))
+    units = list(known_units) + [""] * (len(known) - len(known_units))
+    columns = []
+    for name, known_unit in zip(known, units, strict=True):
+        seen = frame.columns[name][:end_row]
+        seen = seen[np.isfinite(seen)]
+        low_seen, high_seen = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
+        columns.append(KnownColumn(name, known_unit, low_seen, high_seen))
+    return Contract(target, unit, frame.step_s, hist * per_day, horizon, tz, *bounds, tuple(columns))
+
+
+def fit(
+    frame: Frame, contract: Contract, *, end_row: int, seed: int, quick: bool, holidays: Collection[date] = (),
+    parts: Collection[str] = ("trees", "network"), tick: Tick = lambda _: None,
+) -> tuple[Fitted, Windows]:
+    """Choose sizes and shares on the last part of the training span, then train on all of it."""
+    windows = make_windows(frame, contract, holidays)
+    windows.y[contract.hist + end_row :] = np.nan  # nothing after the end may be seen, by construction
+    scales = find_scales(frame, contract, end_row)
+    learn, judge = split_origins(frame, contract, end_row, quick=quick)
+    features = compute_features(windows, scales, np.concatenate([learn, judge]), seed=seed, fault_share=0.0)
+    spoiled = compute_features(windows, scales, learn[:: 5], seed=seed + 1, fault_share=1.0)
+    tick("features")
+    learn_set, judge_set = features.pick(np.arange(len(learn))), features.pick(np.arange(len(learn), len(learn) + len(judge)))
+    train_set = _join(learn_set, spoiled)
+    size, tree_judged = _choose_size(train_set, judge_set, GRID[:1] if quick else GRID, seed, tick)
+    net_size = NetworkSize(hidden=48, epochs=12) if quick else NetworkSize()
+    net_judged = tree_judged
+    share = 0.0
+    if "network" in parts:
+        network = _network(train_set, scales, net_size, seed)
+        net_judged = _network_predict(network, judge_set, scales)
+        share = _choose_share(judge_set.truth, tree_judged, net_judged) if "trees" in parts else 1.0
+        tick("network on trial")
+    mixed = np.sort((1 - share) * tree_judged + share * net_judged, axis=2)
+    offsets = _static_offsets(judge_set.truth, mixed, frame.step_s)
+    everything = _join(_join(learn_set, judge_set), spoiled)
+    boosters = train_trees(*_tree_rows(everything, seed), size, seed=seed)
+    tick("trees")
+    networks = tuple(
+        _network(everything, scales, net_size, seed + 10 * each) for each in range(1 if quick else 2)
+    ) if share > 0 else ()
+    tick("network")
+    calibrated = np.sort(mixed + offsets, axis=2)
+    metrics = {
+        "judge_pinball": pinball(judge_set.truth.astype(np.float64), calibrated),
+        "judge_coverage": coverage(judge_set.truth.astype(np.float64), calibrated),
+        "judge_trees_pinball": pinball(judge_set.truth.astype(np.float64), np.sort(tree_judged, axis=2)),
+        "judge_network_pinball": pinball(judge_set.truth.astype(np.float64), net_judged),
+        "judge_origins": float(len(judge)),
+        "network_share": share,
+        "trees": float(size.trees),
+        "leaves": float(size.leaves),
+    }
+    return Fitted(contract, scales, tuple(boosters), networks, share, offsets, metrics), windows
+
+
+def split_origins(frame: Frame, contract: Contract, end_row: int, *, quick: bool) -> tuple[Index, Index]:
+    """Origins to learn from and to judge by; between them lies a horizon, so no truth is shared."""
+    per_day = contract.steps_per_day
+    days = end_row / per_day
+    judge_days = float(np.clip(0.17 * days, 2, 50))
+    first = int(min(contract.hist, max(7 * per_day, 0.25 * end_row)) if days >= 21 else 3 * per_day)
+    judge_from = int(end_row - judge_days * per_day)
+    hours = (6 if quick else 1) if days > 120 else (3 if quick else 1)
+    spacing = max(1, hours * per_day // 24)
+    # An odd spacing walks through the times of day even on coarse grids.
+    learn = np.arange(first, judge_from - contract.horizon + 1, spacing, dtype=np.int64)
+    judge = np.arange(judge_from, end_row - contract.horizon + 1, spacing * (1 if quick else 3), dtype=np.int64)
+    truth_known = np.isfinite(frame.columns[contract.target])
+
+    def useful(origins: Index) -> Index:
+        return np.array([o for o in origins if truth_known[o : o + contract.horizon].mean() > 0.3], dtype=np.int64)
+
+    learn, judge = useful(learn), useful(judge)
+    if len(learn) < 8 or len(judge) < 2:
+        raise DataError("too little to learn from and judge by", contract.target, "give more days or a shorter horizon")
+    return learn, judge
+
+
+def _join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
+    return FeatureSet(*(np.concatenate([getattr(first, n), getattr(second, n)]) for n in ("rows", "vector", "base", "truth")))
+
+
+def _tree_rows(features: FeatureSet, seed: int) -> tuple[F32, F32]:
+    count, horizon, width = features.rows.shape
+    rng = np.random.default_rng(seed)
+    per_origin = max(4, min(ROWS_PER_ORIGIN, horizon, MAX_TREE_ROWS // count))
+    pick = rng.integers(0, horizon, size=(count, min(per_origin, horizon)))
+    origin = np.arange(count)[:, None]
+    return features.rows[origin, pick].reshape(-1, width), features.truth[origin, pick].reshape(-1)
+
+
+def _choose_size(
+    train: FeatureSet, judge: FeatureSet, grid: Sequence[TreeSize], seed: int, tick: Tick
+) -> tuple[TreeSize, Array]:
+    rows, target = _tree_rows(train, seed)
+    best: tuple[float, TreeSize, Array] | None = None
+    for size in grid:
+        predicted = _tree_predict(train_trees(rows, target, size, seed=seed), judge)
+        score = pinball(judge.truth.astype(np.float64), np.sort(predicted, axis=2))
+        tick(f"trees {size.trees}x{size.leaves}")
+        # The first, smallest setting is left only for a clear gain: the slice is short.
+        if best is None or score < best[0] * (0.99 if best[1] is grid[0] else 1.0):
+            best = (score, size, predicted)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _tree_predict(boosters: Sequence[lgb.Booster], features: FeatureSet) -> Array:
+    count, horizon, width = features.rows.shape
+    return predict_trees(boosters, features.rows.reshape(-1, width)).reshape(count, horizon, 3)
+
+
+def _network(features: FeatureSet, scales: Scales, size: NetworkSize, seed: int) -> Network:
+    target = ((features.truth - scales.y_mean) / scales.y_scale).astype(np.float32)
+    return train_network(features.vector, features.base, target, size, seed=seed)
+
+
+def _network_predict(network: Network, features: FeatureSet, scales: Scales) -> Array:
+    return forward(network, features.vector, features.base).astype(np.float64) * scales.y_scale + scales.y_mean
+
+
+def _choose_share(truth: F32, trees: Array, network: Array) -> float:
+    """The network's share: a half unless the slice says clearly otherwise."""
+    scores = {
+        share: pinball(truth.astype(np.float64), np.sort((1 - share) * trees + share * network, axis=2))
+        for share in (0.0, 0.25, 0.5, 0.75)
+    }
+    best = min(scores, key=lambda share: scores[share])
+    return best if scores[best] < 0.99 * scores[0.5] else 0.5
+
+
+def _static_offsets(truth: F32, quantiles: Array, step_s: int) -> Array:
+    """[H, 3]: each quantile's own error quantile by block of six hours, half of it: the slice is one season."""
+    horizon = truth.shape[1]
+    out = np.zeros((horizon, 3))
+    block = max(1, BLOCK_H * 3600 // step_s)
+    for lo in range(0, horizon, block):
+        part = slice(lo, min(lo + block, horizon))
+        for place, level in enumerate(QUANTILES):
+            error = truth[:, part] - quantiles[:, part, place]
+            error = error[np.isfinite(error)]
+            if len(error) and level != 0.5:
+                out[part, place] = 0.6 * np.quantile(error, level)
+    return out
+
+
+def export(fitted: Fitted, windows: Windows, frame: Frame, *, end_row: int, seed: int) -> bytes:
+    """The file: one graph, its metadata and a golden vector computed by the graph itself."""
+    contract = fitted.contract
+    values = frame.columns[contract.target][:end_row]
+    known_values = values[np.isfinite(values)]
+    meta = contract.to_meta() | {
+        "fc.id": f"{contract.target}-{frame.at(end_row):%Y%m%dT%H%MZ}-s{seed}",
+        "fc.scale": repr(fitted.scales.y_scale),
+        "fc.train": json.dumps(
+            {
+                "from": frame.first_at.isoformat(),
+                "to": frame.at(end_row).isoformat(),
+                "rows": end_row,
+                "missing_share": round(1 - len(known_values) / end_row, 6),
+                "data_sha256": data_sha256(frame, contract, end_row),
+            }
+        ),
+        "fc.min_hist": json.dumps(
+            {
+                "seen_low": float(known_values.min()),
+                "seen_high": float(known_values.max()),
+                "max_flat_steps": longest_flat_run(values),
+            }
+        ),
+        "fc.metrics": json.dumps({name: round(value, 6) for name, value in fitted.metrics.items()}),
+        "fc.max_age_d": "90",
+        "fc.min_agent": "0.1",
+        "fc.made_by": json.dumps(
+            {"python": platform.python_version(), "lightgbm": lgb.__version__, "numpy": np.__version__, "seed": seed}
+        ),
+    }
+    origin = end_row
+    example = windows.inputs(origin)
+    bare = build_graph(fitted, meta)
+    zero = {"cqr": np.zeros((contract.horizon, 3), dtype=np.float32)}
+    answer = Session(bare).run(example | zero)[0]
+    golden = {name: pack(array) for name, array in example.items()} | {"quantiles": pack(answer)}
+    model_bytes = build_graph(fitted, meta | {"fc.golden": json.dumps(golden)})
+    load_model(model_bytes)  # the gateway's own checks, before anyone else sees the file
+    return model_bytes
+
+
+def build_graph(fitted: Fitted, meta: dict[str, str]) -> bytes:
+    """Features, trees, network, their mean, offsets, order and limits as one graph."""
+    contract, scales = fitted.contract, fitted.scales
+    graph = GraphBuilder()
+    inputs = add_inputs(graph, contract)
+    cqr = graph.input("cqr", [contract.horizon, 3])
+    nodes = add_features(graph, contract, inputs, scales)
+    value = add_trees(graph, fitted.boosters, nodes.rows)
+    if fitted.networks:
+        each = [
+            add_network(graph, network, nodes.vector, nodes.base, scales.y_mean, scales.y_scale)
+            for network in fitted.networks
+        ]
+        mean = each[0]
+        for other in each[1:]:
+            mean = graph.add(mean, other)
+        mean = graph.mul(mean, graph.const(fitted.network_share / len(each)))
+        value = graph.add(graph.mul(value, graph.const(1 - fitted.network_share)), mean)
+    value = graph.add(_sorted(graph, value), graph.const(fitted.offsets))
+    value = _sorted(graph, graph.add(_sorted(graph, value), cqr))
+    value = graph.op("Clip", value, graph.const(contract.limit_low), graph.const(contract.limit_high))
+    return graph.build({"quantiles": (value, (contract.horizon, 3))}, meta)
+
+
+def _sorted(graph: GraphBuilder, quantiles: str) -> str:
+    """Three columns in rising order by minimum and maximum: exact, and no TopK needed."""
+    a, b, c = (graph.gather(quantiles, [place], axis=1) for place in range(3))
+    low, high = graph.op("Min", a, b), graph.op("Max", a, b)
+    low, rest = graph.op("Min", low, c), graph.op("Max", low, c)
+    return graph.concat([low, graph.op("Min", high, rest), graph.op("Max", high, rest)], axis=1)
+
+
+def native_predict(fitted: Fitted, features: FeatureSet) -> Array:
+    """[n, H, 3] by LightGBM and numpy themselves: what the graph must reproduce."""
+    value = _tree_predict(fitted.boosters, features)
+    if fitted.networks:
+        each = [_network_predict(network, features, fitted.scales) for network in fitted.networks]
+        value = (1 - fitted.network_share) * value + fitted.network_share * np.mean(each, axis=0)
+    value = np.sort(np.sort(value, axis=2) + fitted.offsets, axis=2)
+    return np.clip(value, fitted.contract.limit_low, fitted.contract.limit_high)
+
+
+def data_sha256(frame: Frame, contract: Contract, end_row: int) -> str:
+    """Hash of exactly the numbers that were learned from."""
+    digest = hashlib.sha256(f"{frame.first_at.isoformat()}/{frame.step_s}".encode())
+    for name in (contract.target, *(each.name for each in contract.known)):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(frame.columns[name][:end_row], dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
