@@ -140,9 +140,7 @@ def make_case(machines: int, layout: str, seed: int, *, charge: bool | None = No
             demand[begin:end] = np.minimum(demand[begin:end], 0.95 * (full.sum() - flow))
     reserve = demand * rng.uniform(0.03, 0.08)
     price = rng.uniform(0.1, 0.2) * (
-        1.0
-        + 0.3 * np.sin((at_h - rng.uniform(5, 9)) * 2 * np.pi / 12)
-        + 0.1 * np.sin(at_h * 2 * np.pi)
+        1.0 + 0.3 * np.sin((at_h - rng.uniform(5, 9)) * 2 * np.pi / 12) + 0.1 * np.sin(at_h * 2 * np.pi)
     )
     co2 = 0.35 + 0.1 * np.cos((at_h - 2.0) * 2 * np.pi / 24)
     base = float(full.sum() * rng.uniform(2.0, 6.0))
@@ -171,9 +169,7 @@ def make_case(machines: int, layout: str, seed: int, *, charge: bool | None = No
         }
         if with_charge
         else None,
-        "site_limit_kw": round(float((power + other).max()) * 1.02, 1)
-        if rng.random() < 0.2
-        else None,
+        "site_limit_kw": round(float((power + other).max()) * 1.02, 1) if rng.random() < 0.2 else None,
         "receiver": {
             "volume_m3": round(float(full.sum() * np.exp(rng.uniform(-1.5, 2.0))), 1),
             "p_atm_bar": 1.013,

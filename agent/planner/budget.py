@@ -10,35 +10,44 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`lps`: dispatch programmes; `sweeps`: passes of set, pair or one-machine programmes."""
+    """`lps`: dispatch programmes; `sweeps`: passes of set, pair or one-machine programmes.
+
+    `group`: machines in one set programme of a large station; `kicks`: forced changes in a round.
+    """
 
     lps: int
     sweeps: int
     group: int = 8
+    kicks: int = 16
 
     @staticmethod
     def quick() -> Budget:
         """For the control loop: tens of milliseconds."""
-        return Budget(lps=6, sweeps=12, group=6)
+        return Budget(lps=6, sweeps=9, group=6, kicks=0)
 
     @staticmethod
     def greedy_only() -> Budget:
         """Greedy commitment and one dispatch."""
-        return Budget(lps=1, sweeps=0)
+        return Budget(lps=1, sweeps=0, kicks=0)
 
     @staticmethod
     def full(machines: int) -> Budget:
-        """The everyday plan: about 0.1 s for a handful of machines, 1 s for twenty."""
-        if machines <= 4:
-            return Budget(lps=200, sweeps=200)
+        """The everyday plan: under 0.1 s of CPU for a handful of machines, about 1 s for twenty."""
         if machines <= 6:
-            return Budget(lps=200, sweeps=200)
+            return Budget(lps=100, sweeps=80)
         if machines <= 9:
-            return Budget(lps=200, sweeps=200)
+            return Budget(lps=100, sweeps=90, kicks=10)
         if machines <= 14:
-            return Budget(lps=200, sweeps=200)
-        return Budget(lps=200, sweeps=200)
+            return Budget(lps=110, sweeps=120)
+        if machines <= 25:
+            return Budget(lps=130, sweeps=90)
+        return Budget(lps=60, sweeps=90, kicks=8)
+
+    @staticmethod
+    def deep() -> Budget:
+        """For studies: several times the everyday plan, more kicks."""
+        return Budget(lps=2000, sweeps=2000, kicks=60)
 
     def tenth(self) -> Budget:
         """A tenth of this budget."""
-        return Budget(lps=max(1, self.lps // 10), sweeps=max(1, self.sweeps // 10), group=6)
+        return Budget(lps=max(1, self.lps // 10), sweeps=max(1, self.sweeps // 10), group=6, kicks=0)

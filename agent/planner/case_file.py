@@ -124,9 +124,7 @@ class _Node:
         return tuple(Window(*self._steps(key, row)) for row in self.rows(key, 2, default=()))
 
     def flows(self, key: str) -> tuple[ForcedFlow, ...]:
-        return tuple(
-            ForcedFlow(*self._steps(key, row[:2]), row[2]) for row in self.rows(key, 3, default=())
-        )
+        return tuple(ForcedFlow(*self._steps(key, row[:2]), row[2]) for row in self.rows(key, 3, default=()))
 
     def _steps(self, key: str, row: list[float]) -> tuple[int, int]:
         if any(value != int(value) for value in row):

@@ -52,9 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("case", type=Path, metavar="CASE.json", help="the station to plan")
     parser.add_argument("--out", type=Path, metavar="PLAN.json", help="write the plan here")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-    parser.add_argument(
-        "--gantt", type=Path, metavar="PLAN.html", help="draw the plan into one HTML file"
-    )
+    parser.add_argument("--gantt", type=Path, metavar="PLAN.html", help="draw the plan into one HTML file")
     parser.add_argument(
         "--exact", action="store_true", help="solve the exact model too and print the gap (slow)"
     )
@@ -67,9 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--effort",
-        choices=("greedy", "quick", "full"),
+        choices=("greedy", "quick", "full", "deep"),
         default="full",
-        help="how much to search: greedy only, quick as in the control loop, or full (default)",
+        help="how much to search: greedy only, quick as in the control loop, full (default), or deep",
     )
     return parser
 
@@ -92,6 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         "greedy": Budget.greedy_only(),
         "quick": Budget.quick(),
         "full": Budget.full(len(problem.machines)),
+        "deep": Budget.deep(),
     }[options.effort]
     plan = plan_station(problem, budget=budget, dispatch=dispatch)
     if options.out is not None:
@@ -152,10 +151,11 @@ def _exact(dispatch: Dispatch, plan: StationPlanResult, time_limit_s: float) -> 
 
 
 def _readable(summary: dict[str, Any]) -> str:
-    lines = [
+    head = (
         f"{summary['name']}: {summary['status']}, {summary['total_eur']:.2f} EUR for "
         f"{summary['horizon_h']:g} h, {summary['machines']} machines, {summary['starts']} starts"
-    ]
+    )
+    lines = [head]
     for key, value in summary["cost"].items():
         if abs(value) >= 0.005:
             lines.append(f"  {key.removesuffix('_eur').replace('_', ' '):<14}{value:>12.2f} EUR")

@@ -21,9 +21,7 @@ def priority(tables: Tables) -> list[int]:
     price = float(np.average(tables.price_eur_kwh, weights=tables.hours))
     cost: list[tuple[float, int]] = []
     for index, machine in enumerate(tables.problem.machines):
-        hourly = (
-            price * machine.curve[-1].power_kw + machine.run_cost_eur_h + machine.preference_eur_h
-        )
+        hourly = price * machine.curve[-1].power_kw + machine.run_cost_eur_h + machine.preference_eur_h
         cost.append((hourly / max(machine.flow_full_m3_min, 1e-9), index))
     return [index for _, index in sorted(cost)]
 

@@ -10,7 +10,6 @@ several times cheaper to solve again (docs/adr/dispatch-solver.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -92,7 +91,8 @@ def build_program(tables: Tables) -> Program:
     over = int(first[5]) if has_limit else -1
     peak = int(first[5]) + (steps if has_limit else 0) if charge is not None else -1
     columns = int(first[5]) + (steps if has_limit else 0) + (1 if charge is not None else 0)
-    layout = Layout(*(int(x) for x in first[:5]), over, peak, columns)
+    flow, pressure, unserved, vent, short = (int(x) for x in first[:5])
+    layout = Layout(flow, pressure, unserved, vent, short, over, peak, columns)
 
     t = np.arange(steps)
     step_of = np.repeat(t, pieces)

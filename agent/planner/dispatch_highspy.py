@@ -8,6 +8,10 @@ import numpy as np
 from agent.planner.dispatch import Bounds, Program
 from agent.planner.tables import Floats
 
+# The binding itself, not its Python shell: the shell prints a banner before it can be told to be
+# silent, and its callbacks refer back to it, which keeps the model's memory.
+_MODEL = vars(highspy).get("_Highs", highspy.Highs)
+
 
 class HighspyBody:
     """A model that lives as long as its problem; one thread, no output, no presolve when warm."""
@@ -30,9 +34,7 @@ class HighspyBody:
         lp.a_matrix_.value_ = program.values[order]
         self._columns = np.arange(program.layout.columns, dtype=np.int32)
         self._rows = np.arange(program.row_count, dtype=np.int32)
-        # The binding itself, not its Python shell: the shell prints a banner before it can be told
-        # to be silent, and its callbacks refer back to it, which keeps the model's memory.
-        self._model = highspy._Highs()
+        self._model = _MODEL()
         for option, value in (
             ("output_flag", False),
             ("threads", 1),
@@ -46,9 +48,7 @@ class HighspyBody:
     def solve(self, bounds: Bounds) -> tuple[float, Floats, Floats] | None:
         """Objective, columns and row duals at the optimum; None otherwise."""
         model = self._model
-        model.changeColsBounds(
-            len(self._columns), self._columns, bounds.column_low, bounds.column_high
-        )
+        model.changeColsBounds(len(self._columns), self._columns, bounds.column_low, bounds.column_high)
         model.changeRowsBounds(len(self._rows), self._rows, bounds.row_low, bounds.row_high)
         model.run()
         if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:

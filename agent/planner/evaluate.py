@@ -118,9 +118,7 @@ def evaluate(tables: Tables, on: Bools, flow: Floats, vent: Floats | None = None
     penalties = problem.penalties
     cost = CostSplit(
         energy_eur=float((np.array(problem.energy_price_eur_kwh) * energy_kwh).sum()),
-        co2_eur=float(
-            (problem.co2_price_eur_kg * np.array(problem.co2_kg_kwh) * energy_kwh).sum()
-        ),
+        co2_eur=float((problem.co2_price_eur_kg * np.array(problem.co2_kg_kwh) * energy_kwh).sum()),
         start_eur=float((started * np.array([m.start_cost_eur for m in problem.machines])).sum()),
         run_eur=run,
         demand_charge_eur=demand_eur,

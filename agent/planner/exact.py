@@ -6,7 +6,7 @@ their convex hull, every limit of the problem exact, starts per hour included.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,28 @@ def solve_exact(
     tables: Tables, dispatch: Dispatch, *, time_limit_s: float, gap: float = 1e-4
 ) -> Exact | None:
     """Solve the whole model with scipy's milp; None when no plan was found in the time."""
+    answer, constant = _solve(tables, dispatch, whole=True, time_limit_s=time_limit_s, gap=gap)
+    if answer.x is None:
+        return None
+    first = build_program(tables).layout.columns
+    schedule = answer.x[first : first + tables.steps * tables.count]
+    return Exact(
+        on=schedule.reshape(tables.steps, tables.count) > 0.5,
+        cost_eur=float(answer.fun) + constant,
+        bound_eur=float(answer.mip_dual_bound) + constant,
+    )
+
+
+def relaxed_bound(tables: Tables, dispatch: Dispatch, *, time_limit_s: float) -> float | None:
+    """A cost that no plan can undercut: the model with fractions of machines allowed."""
+    answer, constant = _solve(tables, dispatch, whole=False, time_limit_s=time_limit_s, gap=0.0)
+    return float(answer.fun) + constant if answer.status == 0 else None
+
+
+def _solve(
+    tables: Tables, dispatch: Dispatch, *, whole: bool, time_limit_s: float, gap: float
+) -> tuple[Any, float]:
+    """Build and solve; scipy's answer and the cost that is outside the model."""
     from scipy.optimize import Bounds as ScipyBounds
     from scipy.optimize import LinearConstraint, milp
     from scipy.sparse import coo_array
@@ -115,16 +137,12 @@ def solve_exact(
     for i in range(count):
         places = [_Columns(on_at(t, i), start_at(t, i), stop_at(t, i)) for t in range(steps)]
         _time_rows(tables, i, extra, low, high, places)
-    rows = np.concatenate(
-        [program.rows, np.array([r for r, _, _ in link], dtype=np.int64), extra.rows]
-    )
-    cols = np.concatenate(
-        [program.columns, np.array([c for _, c, _ in link], dtype=np.int64), extra.columns]
-    )
+    rows = np.concatenate([program.rows, np.array([r for r, _, _ in link], dtype=np.int64), extra.rows])
+    cols = np.concatenate([program.columns, np.array([c for _, c, _ in link], dtype=np.int64), extra.columns])
     values = np.concatenate([program.values, [x for _, _, x in link], extra.values])
     matrix = coo_array((values, (rows, cols)), shape=(extra.count, columns)).tocsr()
     integrality = np.zeros(columns)
-    integrality[first_on:first_start] = 1
+    integrality[first_on:first_start] = 1.0 if whole else 0.0
     answer = milp(
         cost,
         integrality=integrality,
@@ -136,14 +154,7 @@ def solve_exact(
         ),
         options={"time_limit": time_limit_s, "mip_rel_gap": gap},
     )
-    if answer.x is None:
-        return None
-    on = answer.x[first_on:first_start].reshape(steps, count) > 0.5
-    return Exact(
-        on=on,
-        cost_eur=float(answer.fun) + still.constant_eur,
-        bound_eur=float(answer.mip_dual_bound) + still.constant_eur,
-    )
+    return answer, still.constant_eur
 
 
 class _Columns(NamedTuple):
@@ -172,14 +183,10 @@ def _time_rows(
     for t in range(steps):
         up = [s for s in range(t + 1) if times.on_release[s] > t]
         down = [s for s in range(t + 1) if times.off_release[s] > t]
-        extra.add(
-            [(columns[s].start, 1.0) for s in up] + [(columns[t].on, -1.0)], -np.inf, 0.0
-        )
+        extra.add([(columns[s].start, 1.0) for s in up] + [(columns[t].on, -1.0)], -np.inf, 0.0)
         extra.add([(columns[s].stop, 1.0) for s in down] + [(columns[t].on, 1.0)], -np.inf, 1.0)
         # A start that a window forces is not refused.
-        recent = [
-            s for s in range(t + 1) if begin[t] - begin[s] < 60.0 - _EPS_MIN and not must_on[s]
-        ]
+        recent = [s for s in range(t + 1) if begin[t] - begin[s] < 60.0 - _EPS_MIN and not must_on[s]]
         past = sum(1 for ago in spec.state.starts_ago_min if begin[t] + ago < 60.0 - _EPS_MIN)
         if len(recent) + past > spec.max_starts_per_hour:
             extra.add(

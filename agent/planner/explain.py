@@ -45,8 +45,11 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepReason:
-    """The margin of one step. `specific_kw_min_m3` is the power one more m3/min would take at
-    the step's energy price; `sets_peak` is true in a billing interval at the plan's peak."""
+    """The margin of one step.
+
+    `specific_kw_min_m3` is the power one more m3/min would take at the step's energy price;
+    `sets_peak` is true in a billing interval at the plan's peak.
+    """
 
     step: int
     margin: Margin
@@ -170,8 +173,7 @@ def _cause(
         if tables.must_off[step, machine]:
             return Cause.UNAVAILABLE, "it is not available"
         saved = sum(
-            tables.price_eur_kwh[t] * tables.hours[t] * tables.power_min[machine]
-            + tables.on_eur[t, machine]
+            tables.price_eur_kwh[t] * tables.hours[t] * tables.power_min[machine] + tables.on_eur[t, machine]
             for t in range(step, end)
         )
         return Cause.COST, f"the others cover the flow; running on would cost {saved:.2f} EUR idle"
@@ -228,9 +230,7 @@ def what_if(
     start = before.copy()
     start[first_step:end_step, index] = running
     delivered, pressure = flat_path(tables)
-    stage = make_stage(
-        tables, delivered=delivered, pressure=pressure, peak_target_kw=plan.peak_kw or np.inf
-    )
+    stage = make_stage(tables, delivered=delivered, pressure=pressure, peak_target_kw=plan.peak_kw or np.inf)
     search = Search(tables, Dispatch(tables), Budget(lps=12, sweeps=16, group=6))
     start = sweep_singles(search, stage, repaired(stage, start))
     improve_from(search, start)
@@ -252,16 +252,10 @@ def _who_acts(
 ) -> tuple[str, ...]:
     around = slice(max(first - 4, 0), end + 4)
     changed = (before[around] != after[around]).any(axis=0)
-    return tuple(
-        key
-        for index, key in enumerate(problem.machine_ids)
-        if index != machine and changed[index]
-    )
+    return tuple(key for index, key in enumerate(problem.machine_ids) if index != machine and changed[index])
 
 
-def explain_switch(
-    problem: StationProblem, plan: StationPlanResult, reason: SwitchReason
-) -> Alternative:
+def explain_switch(problem: StationProblem, plan: StationPlanResult, reason: SwitchReason) -> Alternative:
     """What it would cost not to make this start or stop."""
     return what_if(
         problem,
@@ -271,4 +265,3 @@ def explain_switch(
         end_step=reason.end_step,
         running=not reason.starts,
     )
-

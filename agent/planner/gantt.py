@@ -55,9 +55,7 @@ def draw(problem: StationProblem, plan: StationPlanResult) -> str:
     """A complete HTML document; nothing is fetched from anywhere."""
     title = html.escape(f"Plan: {plan.name}")
     hours = sum(problem.step_min) / 60.0
-    reasons = "".join(
-        f"<li>{html.escape(reason.text)}</li>" for reason in explain_switches(problem, plan)
-    )
+    reasons = "".join(f"<li>{html.escape(reason.text)}</li>" for reason in explain_switches(problem, plan))
     notes = "".join(f'<p class="bad">{html.escape(text)}</p>' for text in plan.reasons)
     sections = (
         ("Which machine runs when", _machines(problem, plan), "darker is closer to full load"),
@@ -204,9 +202,7 @@ def _ticks(low: float, high: float, scale: tuple[float, float], digits: int, *, 
         value = low + share * (high - low)
         y = scale[0] * value + scale[1]
         x, anchor = (_WIDTH - _RIGHT + 6, "start") if right else (_LEFT - 8, "end")
-        parts.append(
-            f'<text x="{x:.0f}" y="{y + 4:.1f}" text-anchor="{anchor}">{value:.{digits}f}</text>'
-        )
+        parts.append(f'<text x="{x:.0f}" y="{y + 4:.1f}" text-anchor="{anchor}">{value:.{digits}f}</text>')
     return "".join(parts)
 
 
@@ -272,8 +268,7 @@ def _pressure(problem: StationProblem, plan: StationPlanResult) -> str:
     top = scale[0] * receiver.pressure_max_bar + scale[1]
     bottom = scale[0] * receiver.pressure_min_bar + scale[1]
     line = " ".join(
-        f"{x:.2f},{scale[0] * value + scale[1]:.2f}"
-        for x, value in zip(axis.x, values, strict=True)
+        f"{x:.2f},{scale[0] * value + scale[1]:.2f}" for x, value in zip(axis.x, values, strict=True)
     )
     body = (
         f'<rect class="band" x="{_LEFT:.0f}" y="{top:.1f}" '

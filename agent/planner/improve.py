@@ -40,7 +40,6 @@ LARGE_TARGET_SHARES = (0.0, 0.3)
 # Pressure programmes in a row: repeated along the new path, or over different groups.
 LEVEL_TURNS = 3
 MOST_ROUNDS = 12
-KICKS = 16
 FLIPS = 12
 # Stage costs differ by less than this through rounding.
 _STAGE_GAIN_EUR = 1e-5
@@ -99,14 +98,16 @@ def _moves(search: Search, rng: np.random.Generator) -> list[Callable[[], None]]
 
     moves: list[Callable[[], None]] = [plan_sets]
     if storage_matters(search.tables):
-        shares = TARGET_SHARES if search.tables.count <= LEVEL_MACHINES else LARGE_TARGET_SHARES
+        shares: tuple[float, ...] = (
+            TARGET_SHARES if search.tables.count <= LEVEL_MACHINES else LARGE_TARGET_SHARES
+        )
         if search.tables.problem.demand_charge is None:
             shares = (0.0,)
         moves = [partial(plan_levels, share) for share in shares]
     moves += [partial(price_pairs, search, elastic) for elastic in PAIR_ELASTICITIES]
     moves.append(lambda: flip_blocks(search, _best_peak(search), tries=FLIPS))
     moves += [partial(_polish, search, elastic) for elastic in CHANGE_ELASTICITIES]
-    moves.append(lambda: kick(search, _best_peak(search), pairs_once, tries=KICKS))
+    moves.append(lambda: kick(search, _best_peak(search), pairs_once, tries=search.budget.kicks))
     return moves
 
 
@@ -126,11 +127,7 @@ def _level_round(search: Search, share: float, rng: np.random.Generator) -> None
         peak, paid = _best_peak(search), _paid_peak(search)
         target = peak - share * (peak - paid) + slack_kw(tables) if np.isfinite(peak) else peak
         stage = search.stage_of(search.best, peak_target_kw=target)
-        group = (
-            list(range(tables.count))
-            if small
-            else _group(search, search.best_on, turn, rng, LEVEL_GROUP)
-        )
+        group = list(range(tables.count)) if small else _group(search, search.best_on, turn, rng, LEVEL_GROUP)
         grid = corridor_grid(tables, search.best.pressure, narrow=not small)
         search.price(sweep_levels(search, stage, search.best_on, group, grid))
         if small and search.best.cost_eur > before - LEAST_GAIN_EUR:
@@ -148,9 +145,7 @@ def _best_peak(search: Search) -> float:
     return search.best.peak_kw
 
 
-def sweep_levels(
-    search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats
-) -> Bools:
+def sweep_levels(search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats) -> Bools:
     """Sets and receiver pressure of a group together, then pairs along the pressure found."""
     if not search.may_sweep():
         return on
@@ -186,9 +181,7 @@ def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator
     return on
 
 
-def _group(
-    search: Search, on: Bools, turn: int, rng: np.random.Generator, size: int
-) -> list[int]:
+def _group(search: Search, on: Bools, turn: int, rng: np.random.Generator, size: int) -> list[int]:
     """Machines to plan together: first those that switch most, then drawn at random."""
     count = search.tables.count
     size = min(size, count)
@@ -215,9 +208,7 @@ def sweep_pairs(search: Search, stage: Stage, on: Bools, *, at_most: int = 100) 
             break
         search.sweeps += 1
         before = total
-        for plan in search.pair_programme(on).best(
-            stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=5
-        ):
+        for plan in search.pair_programme(on).best(stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=5):
             candidate = on.copy()
             candidate[:, plan.first] = plan.on_first
             candidate[:, plan.second] = plan.on_second
@@ -254,14 +245,10 @@ def price_pairs(search: Search, elastic: float) -> None:
         return
     while search.best is not None and search.may_sweep() and search.may_price():
         before = search.best.cost_eur
-        stage = search.stage_of(
-            search.best, peak_target_kw=_best_peak(search), elastic=elastic
-        )
+        stage = search.stage_of(search.best, peak_target_kw=_best_peak(search), elastic=elastic)
         search.sweeps += 1
         on = search.best_on
-        for plan in search.pair_programme(on).best(
-            stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=6
-        ):
+        for plan in search.pair_programme(on).best(stage, on, least_gain_eur=_STAGE_GAIN_EUR, at_most=6):
             candidate = search.best_on.copy()
             candidate[:, plan.first] = plan.on_first
             candidate[:, plan.second] = plan.on_second

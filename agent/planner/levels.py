@@ -7,7 +7,10 @@ and the level it ends with.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.planner.dispatch import pressure_band
 from agent.planner.set_dp import set_before, switch_in_place
@@ -72,9 +75,7 @@ def _with_start(tables: Tables, grid: Floats) -> Floats:
     return np.concatenate([start, grid])
 
 
-def best_sets_and_levels(
-    stage: Stage, on: Bools, group: list[int], grid: Floats
-) -> tuple[Bools, Floats]:
+def best_sets_and_levels(stage: Stage, on: Bools, group: list[int], grid: Floats) -> tuple[Bools, Floats]:
     """Schedule [N, n] and end-of-step pressure [N]: the group at its best, the others as in `on`.
 
     `grid` [N + 1, L] are the pressures to choose from at the start and at the end of each step.
@@ -120,9 +121,7 @@ def best_sets_and_levels(
     return planned, pressure
 
 
-def _costs(
-    stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Floats
-) -> Floats:
+def _costs(stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Floats) -> Floats:
     """Step costs [N, level before, 2^g, level after]; `grid` [N, L] at the ends of the steps.
 
     In single precision: these costs only propose, and half the memory is half the time.
@@ -134,19 +133,15 @@ def _costs(
     steps, levels, size = tables.steps, grid.shape[1], 1 << len(group)
     use = others.astype(np.float32)
     profit_before = np.einsum("tsn,tn->ts", stage.profit_kw, use)
-    pressure_kw = tables.problem.receiver.power_kw_bar * (
-        grid - tables.problem.receiver.pressure_ref_bar
-    )
+    pressure_kw = tables.problem.receiver.power_kw_bar * (grid - tables.problem.receiver.pressure_ref_bar)
     shape = (steps, levels, size, levels)
-    power = np.full(shape, -np.inf, dtype=np.float32)
+    power: NDArray[Any] = np.full(shape, -np.inf, dtype=np.float32)
     line = np.empty(shape, dtype=np.float32)
     flows = flow[:, :, None, :]
     for s in range(stage.slopes.shape[1]):
         profit = profit_before[:, s, None]
         for machine in group:
-            profit = np.concatenate(
-                [profit, profit + stage.profit_kw[:, s, machine, None]], axis=1
-            )
+            profit = np.concatenate([profit, profit + stage.profit_kw[:, s, machine, None]], axis=1)
         sloped = stage.slopes[:, s, None, None, None] * flows
         np.add(sloped, profit[:, None, :, None], out=line)
         np.maximum(power, line, out=power)
@@ -162,8 +157,6 @@ def _costs(
     # The stage's own pressure term belongs to its path: exchange it for the level's.
     above = pressure_kw[:, None, None, :]
     shift = above - (stage.fixed_kw - stage.manual_kw)[:, None, None, None]
-    cost = stage.charge_at(
-        power, full[:, None, :, None], base[:, None, :, None], flows, shift
-    )
+    cost = stage.charge_at(power, full[:, None, :, None], base[:, None, :, None], flows, shift)
     cost += extra[:, None, :, None] + stage.energy_eur_kw[:, None, None, None] * above
     return cost

@@ -8,7 +8,6 @@ from agent.planner.stage import Stage
 from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
 from agent.planner.timing import MachineTimes, first_fault
 
-
 # A start that breaks the hourly limit is put off by this at least; small enough to lose little.
 _BAN_MIN = 5.0
 
@@ -69,9 +68,7 @@ def schedule_machine(
 def start_prices(tables: Tables, machine: int, times: MachineTimes) -> list[float]:
     """What a start costs at each step; infinite where the rule of starts forbids it."""
     allowed = np.array(times.may_start) | tables.must_on[:, machine]
-    prices: list[float] = np.where(
-        allowed, tables.start_eur[:, machine], np.inf
-    ).tolist()
+    prices: list[float] = np.where(allowed, tables.start_eur[:, machine], np.inf).tolist()
     return prices
 
 
@@ -82,9 +79,7 @@ def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats
     others[:, machine] = False
     use = others.astype(float)
     lines = stage.lines(others)
-    power = np.stack(
-        [lines.max(axis=1), (lines + stage.profit_kw[:, :, machine]).max(axis=1)], axis=1
-    )
+    power = np.stack([lines.max(axis=1), (lines + stage.profit_kw[:, :, machine]).max(axis=1)], axis=1)
     full = (stage.full * use).sum(axis=1)
     base = (stage.base * use).sum(axis=1)
     cost = stage.charge(
@@ -97,9 +92,7 @@ def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats
     return off, cost[:, 1] + stage.on_eur[:, machine]
 
 
-def plan_machine(
-    tables: Tables, off_eur: Floats, on_eur: Floats, machine: int
-) -> list[bool]:
+def plan_machine(tables: Tables, off_eur: Floats, on_eur: Floats, machine: int) -> list[bool]:
     """Best series of one machine that keeps every rule of time.
 
     Starts per hour are outside the programme: where the cheapest series breaks the limit, the two
@@ -107,7 +100,7 @@ def plan_machine(
     """
     off, on = off_eur.tolist(), on_eur.tolist()
     relaxed, strict = tables.relaxed[machine], tables.strict[machine]
-    total, series, limit_kept = _cheapest(tables, off, on, machine, relaxed, set())
+    _, series, limit_kept = _cheapest(tables, off, on, machine, relaxed, set())
     if limit_kept:
         return series
     options = [_within_limit(tables, off, on, machine, times) for times in (strict, relaxed)]
@@ -129,9 +122,7 @@ def _cheapest(
     for step in banned:
         if not must_on[step]:
             prices[step] = np.inf
-    total, series = schedule_machine(
-        off, on, prices, times, initially_on=spec.state.running
-    )
+    total, series = schedule_machine(off, on, prices, times, initially_on=spec.state.running)
     fault = first_fault(
         spec,
         tables.start_min,

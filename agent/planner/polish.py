@@ -47,18 +47,14 @@ def changes(stage: Stage, on: Bools, *, least_gain_eur: float, with_pairs: bool)
         off_eur, on_eur = machine_costs(stage, on, machine)
         state = on[:, machine]
         gain = np.where(state, off_eur - on_eur, on_eur - off_eur)
-        found += _best_intervals(
-            gain, left[:, machine], right[:, machine], state, (machine,), least_gain_eur
-        )
+        found += _best_intervals(gain, left[:, machine], right[:, machine], state, (machine,), least_gain_eur)
     if with_pairs and tables.count > 1:
         found += _exchanges(stage, on, left, right, least_gain_eur)
     found.sort()
     return found
 
 
-def _exchanges(
-    stage: Stage, on: Bools, left: Floats, right: Floats, least_gain_eur: float
-) -> list[Change]:
+def _exchanges(stage: Stage, on: Bools, left: Floats, right: Floats, least_gain_eur: float) -> list[Change]:
     first, second = np.triu_indices(stage.tables.count, 1)
     costs = pair_costs(stage, on, Pairs(first, second))
     found: list[Change] = []
@@ -96,7 +92,6 @@ def _best_intervals(
     least_gain_eur: float,
 ) -> list[Change]:
     """The best few intervals of every block of equal state (block value 0 of pairs is skipped)."""
-    steps = len(gain)
     sums = np.concatenate([[0.0], np.cumsum(gain)])
     ends = np.flatnonzero(np.append(block[1:] != block[:-1], True)) + 1
     found: list[Change] = []
@@ -105,9 +100,7 @@ def _best_intervals(
         if len(machines) == 1 or block[begin]:
             opening = left[begin:end] - sums[begin:end]
             closing = sums[begin + 1 : end + 1] + right[begin + 1 : end + 1]
-            total = np.where(
-                np.tri(end - begin, dtype=bool).T, opening[:, None] + closing[None, :], np.inf
-            )
+            total = np.where(np.tri(end - begin, dtype=bool).T, opening[:, None] + closing[None, :], np.inf)
             order = np.argsort(total, axis=None)[:_KEEP_PER_BLOCK]
             for flat in order.tolist():
                 a, b = divmod(flat, end - begin)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -87,7 +88,7 @@ class PlanMachine:
         points = self.curve
         if flow_m3_min <= points[0].flow_m3_min:
             return points[0].power_kw
-        for low, high in zip(points, points[1:], strict=False):
+        for low, high in pairwise(points):
             if flow_m3_min <= high.flow_m3_min:
                 share = (flow_m3_min - low.flow_m3_min) / (high.flow_m3_min - low.flow_m3_min)
                 return low.power_kw + share * (high.power_kw - low.power_kw)
@@ -209,9 +210,7 @@ def shape_faults(problem: StationProblem) -> tuple[Fault, ...]:
         series = getattr(problem, name)
         if len(series) != steps:
             found.append(
-                Fault(
-                    f"{len(series)} values for {steps} steps", name, f"give exactly {steps} values"
-                )
+                Fault(f"{len(series)} values for {steps} steps", name, f"give exactly {steps} values")
             )
         elif not all(math.isfinite(x) for x in series):
             found.append(Fault("a value is not a finite number", name, "replace NaN and infinity"))
@@ -249,9 +248,7 @@ def _receiver_faults(receiver: Receiver) -> list[Fault]:
         found.append(Fault("a value is not a finite number", "receiver", "give finite numbers"))
         return found
     if receiver.volume_m3 <= 0 or receiver.atmosphere_bar <= 0:
-        found.append(
-            Fault("volume and atmosphere must be above zero", "receiver", "correct the two values")
-        )
+        found.append(Fault("volume and atmosphere must be above zero", "receiver", "correct the two values"))
     if receiver.pressure_min_bar > receiver.pressure_max_bar:
         found.append(
             Fault(
@@ -282,10 +279,7 @@ def _money_faults(problem: StationProblem) -> list[Fault]:
             found.append(Fault(f"{name} is {value}", "penalties", "give a finite price, 0 or more"))
     charge = problem.demand_charge
     if charge is not None and (
-        not all(
-            math.isfinite(x)
-            for x in (charge.price_eur_kw, charge.peak_so_far_kw, charge.interval_min)
-        )
+        not all(math.isfinite(x) for x in (charge.price_eur_kw, charge.peak_so_far_kw, charge.interval_min))
         or charge.price_eur_kw < 0
         or charge.interval_min <= 0
     ):
@@ -308,7 +302,7 @@ def _machine_faults(machine: PlanMachine) -> list[Fault]:
     if not machine.curve or not all(math.isfinite(x) for x in flat):
         return [Fault("the power curve is empty or not finite", where, "give [flow, kW] points")]
     flows = [point.flow_m3_min for point in machine.curve]
-    if flows[0] < 0 or any(b <= a for a, b in zip(flows, flows[1:], strict=False)):
+    if flows[0] < 0 or any(b <= a for a, b in pairwise(flows)):
         found.append(
             Fault(
                 "the curve's flows do not rise from zero or more",
@@ -327,9 +321,7 @@ def _machine_faults(machine: PlanMachine) -> list[Fault]:
         machine.lead_time_min,
     )
     if not all(math.isfinite(x) and x >= 0 for x in limits):
-        found.append(
-            Fault("a cost or minimum time is negative or not finite", where, "give 0 or more")
-        )
+        found.append(Fault("a cost or minimum time is negative or not finite", where, "give 0 or more"))
     if machine.max_starts_per_hour < 0:
         found.append(Fault("max_starts_per_hour is negative", where, "give 0 or more"))
     state = machine.state
@@ -340,19 +332,16 @@ def _machine_faults(machine: PlanMachine) -> list[Fault]:
     windows: list[Window] = [*machine.unavailable, *machine.forced_on]
     windows += [Window(forced.first_step, forced.end_step) for forced in machine.forced_flow]
     if any(window.first_step < 0 or window.end_step < window.first_step for window in windows):
-        found.append(
-            Fault("a window ends before it begins", where, "write [first step, step after the end]")
+        found.append(Fault("a window ends before it begins", where, "write [first step, step after the end]"))
+    found += [
+        Fault(
+            f"forced flow {forced.flow_m3_min:g} m3/min is outside {flows[0]:g}..{flows[-1]:g}",
+            where,
+            "force a flow that the machine's curve reaches",
         )
-    for forced in machine.forced_flow:
-        if not flows[0] - 1e-9 <= forced.flow_m3_min <= flows[-1] + 1e-9:
-            found.append(
-                Fault(
-                    f"forced flow {forced.flow_m3_min:g} m3/min is outside "
-                    f"{flows[0]:g}..{flows[-1]:g}",
-                    where,
-                    "force a flow that the machine's curve reaches",
-                )
-            )
+        for forced in machine.forced_flow
+        if not flows[0] - 1e-9 <= forced.flow_m3_min <= flows[-1] + 1e-9
+    ]
     return found
 
 

@@ -26,8 +26,11 @@ class Shortage(NamedTuple):
 
 
 class StartOrder(NamedTuple):
-    """A planned start: `step` is the first step on, the order is due `order_min` from the plan's
-    start, earlier than the step by the machine's lead time."""
+    """A planned start.
+
+    `step` is the first step on; the order is due `order_min` after the plan's start, earlier than
+    the step by the machine's lead time.
+    """
 
     machine_id: str
     step: int

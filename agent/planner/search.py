@@ -10,12 +10,14 @@ from agent.planner.budget import Budget
 from agent.planner.dispatch import Dispatch, Dispatched
 from agent.planner.one_machine import replan_machine
 from agent.planner.stage import Stage, delivered_flow, make_stage
-from agent.planner.tables import Bools, Tables
+from agent.planner.tables import Bools, Ints, Tables
 from agent.planner.timing import first_fault
-from agent.planner.two_machines import PairProgramme, Pairs, decision_points
+from agent.planner.two_machines import PairProgramme, Pairs, decision_points, longest_hold
 
 # Decision points of the pair programme: a day of quarter hours and some more.
 MOST_POINTS = 112
+# Numbers in the pair programme's value table: 20 MB.
+MOST_PAIR_VALUES = 2_500_000
 
 # EUR: a plan must be cheaper by this to count as better; below it solvers' rounding decides.
 LEAST_GAIN_EUR = 1e-6
@@ -64,22 +66,29 @@ class Search:
         return answer
 
     def pair_programme(self, on: Bools) -> PairProgramme:
-        """The pair programme over all pairs on decision points that suit the schedule."""
-        points = decision_points(self.tables, on, at_most=MOST_POINTS)
-        key = points.tobytes()
+        """The pair programme on decision points and over machines that suit the schedule."""
+        tables = self.tables
+        points = decision_points(tables, on, at_most=MOST_POINTS)
+        machines = self._paired(on, len(points) * (longest_hold(tables, points) + 1) * 4)
+        key = points.tobytes() + machines.tobytes()
         if key not in self._programmes:
-            first, second = np.triu_indices(self.tables.count, 1)
+            first, second = np.triu_indices(len(machines), 1)
+            pairs = Pairs(machines[first], machines[second])
             # Only the latest is kept: on a thinned grid the points move with the schedule.
-            self._programmes = {
-                key: PairProgramme(
-                    self.tables, Pairs(first, second), points, self.tables.relaxed
-                )
-            }
+            self._programmes = {key: PairProgramme(tables, pairs, points, tables.relaxed)}
         return self._programmes[key]
 
-    def stage_of(
-        self, answer: Dispatched, *, peak_target_kw: float, elastic: float = 0.0
-    ) -> Stage:
+    def _paired(self, on: Bools, values_per_pair: int) -> Ints:
+        """Machines to pair: all, or on large stations those that switch most, as memory allows."""
+        count = self.tables.count
+        fitting = max(int((MOST_PAIR_VALUES / values_per_pair) ** 0.5), 6)
+        if count <= fitting:
+            return np.arange(count)
+        before = np.vstack([self.tables.initially_on[None, :], on[:-1]])
+        switches = (on != before).sum(axis=0)
+        return np.sort(np.argsort(-switches, kind="stable")[:fitting])
+
+    def stage_of(self, answer: Dispatched, *, peak_target_kw: float, elastic: float = 0.0) -> Stage:
         """Stage costs along a dispatch's own path of storage."""
         return make_stage(
             self.tables,
@@ -92,9 +101,7 @@ class Search:
         )
 
 
-def faulty_machines(
-    tables: Tables, on: Bools, machines: Iterable[int] | None = None
-) -> list[int]:
+def faulty_machines(tables: Tables, on: Bools, machines: Iterable[int] | None = None) -> list[int]:
     """Machines (of those named, else of all) whose schedule breaks a rule of time."""
     specs = tables.problem.machines
     return [

@@ -90,9 +90,7 @@ def merit_flow(tables: Tables, on: Bools, delivered: Floats) -> Floats:
     return flow
 
 
-def _shortage_text(
-    tables: Tables, on: Bools, outcome: Outcome, shortages: tuple[Shortage, ...]
-) -> str:
+def _shortage_text(tables: Tables, on: Bools, outcome: Outcome, shortages: tuple[Shortage, ...]) -> str:
     worst = max(shortages, key=lambda shortage: shortage.missing_m3_min)
     total = float((outcome.unserved_m3_min * tables.step_min).sum())
     idle = [
@@ -137,16 +135,13 @@ def _result(
             float(tables.start_min[t]) - machine.lead_time_min,
         )
         for index, machine in enumerate(problem.machines)
-        for t in np.flatnonzero(
-            on[:, index] & ~np.append(tables.initially_on[index], on[:-1, index])
-        )
+        for t in np.flatnonzero(on[:, index] & ~np.append(tables.initially_on[index], on[:-1, index]))
     ]
     return StationPlanResult(
         name=problem.name,
         status=status,
         on={
-            key: tuple(bool(value) for value in on[:, index])
-            for index, key in enumerate(problem.machine_ids)
+            key: tuple(bool(value) for value in on[:, index]) for index, key in enumerate(problem.machine_ids)
         },
         flow_m3_min={
             key: tuple(float(value) for value in flow[:, index])

@@ -94,7 +94,8 @@ class Stage:
         full = (self.full * use).sum(axis=1, keepdims=True)
         base = (self.base * use).sum(axis=1, keepdims=True)
         cost: Floats = self.charge(power, full, base, self.flow[:, None])[:, 0]
-        return cost + (self.on_eur * use).sum(axis=1)
+        cost += (self.on_eur * use).sum(axis=1)
+        return cost
 
 
 def make_stage(
@@ -127,9 +128,7 @@ def make_stage(
         energy = energy + peak_eur_kw[tables.interval_of_step] * share
     if price_eur_m3 is not None and elastic > 0.0:
         with np.errstate(divide="ignore", invalid="ignore"):
-            worth = np.where(
-                energy > 1e-9, price_eur_m3 * tables.step_min / np.maximum(energy, 1e-9), 0.0
-            )
+            worth = np.where(energy > 1e-9, price_eur_m3 * tables.step_min / np.maximum(energy, 1e-9), 0.0)
         low = np.minimum(worth * (1.0 - elastic), tables.slopes[-1])
         high = np.maximum(worth * (1.0 + elastic), low)
         clipped = np.clip(slopes, low[:, None], high[:, None])
@@ -137,9 +136,7 @@ def make_stage(
         slopes = clipped
     profit = profit * free[:, None, :]
     manual = (tables.forced_power * tables.is_forced_flow).sum(axis=1)
-    fixed = manual + (
-        problem.receiver.power_kw_bar * (pressure - problem.receiver.pressure_ref_bar)
-    )
+    fixed = manual + (problem.receiver.power_kw_bar * (pressure - problem.receiver.pressure_ref_bar))
     limit = None
     if problem.site_limit_kw is not None:
         limit = problem.site_limit_kw - tables.other_kw - fixed
@@ -197,7 +194,7 @@ def _shape_in_interval(tables: Tables, delivered: Floats) -> Floats:
 
 
 def conjugates(tables: Tables, slopes: Floats) -> Floats:
-    """min over flow of (power - slope * flow) for slopes [N, S]: array [N, S, n]."""
+    """Least (power - slope * flow) over the flow, for slopes [N, S]: array [N, S, n]."""
     profit = np.empty((*slopes.shape, tables.count))
     for machine in range(tables.count):
         mine = tables.piece_machine == machine
@@ -227,7 +224,8 @@ def delivered_flow(tables: Tables, pressure: Floats) -> Floats:
     before = np.concatenate([[receiver.pressure_init_bar], pressure[:-1]])
     store = receiver.volume_m3 / receiver.atmosphere_bar / tables.step_min
     leak = receiver.leak_m3_min_bar * (pressure - receiver.pressure_ref_bar)
-    return tables.demand + leak + store * (pressure - before)
+    flow: Floats = tables.demand + leak + store * (pressure - before)
+    return flow
 
 
 def switching_eur(tables: Tables, on: Bools) -> Floats:

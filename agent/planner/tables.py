@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -108,9 +109,7 @@ def compile_tables(problem: StationProblem) -> Tables:
     step_min = np.array(problem.step_min, dtype=float)
     start_min = np.concatenate([[0.0], np.cumsum(step_min)])
     hours = step_min / 60.0
-    price = np.array(problem.energy_price_eur_kwh) + problem.co2_price_eur_kg * np.array(
-        problem.co2_kg_kwh
-    )
+    price = np.array(problem.energy_price_eur_kwh) + problem.co2_price_eur_kg * np.array(problem.co2_kg_kwh)
 
     pieces: list[tuple[float, int, float]] = []
     hulls: list[list[tuple[float, float]]] = []
@@ -121,13 +120,13 @@ def compile_tables(problem: StationProblem) -> Tables:
         for point in machine.curve:
             on_hull = np.interp(point.flow_m3_min, [x for x, _ in hull], [y for _, y in hull])
             convex = convex and point.power_kw <= float(on_hull) + 1e-6
-        for (x0, y0), (x1, y1) in zip(hull, hull[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(hull):
             pieces.append(((y1 - y0) / (x1 - x0), index, x1 - x0))
     pieces.sort()
     slopes = np.array(sorted({0.0} | {round(slope, 12) for slope, _, _ in pieces}))
-    profit = np.array(
-        [[min(y - s * x for x, y in hull) for hull in hulls] for s in slopes]
-    ).reshape(len(slopes), count)
+    profit = np.array([[min(y - s * x for x, y in hull) for hull in hulls] for s in slopes]).reshape(
+        len(slopes), count
+    )
 
     must_off = np.zeros((steps, count), dtype=bool)
     must_on = np.zeros((steps, count), dtype=bool)
@@ -159,9 +158,7 @@ def compile_tables(problem: StationProblem) -> Tables:
     charge = problem.demand_charge
     interval = np.zeros(steps, dtype=np.int64)
     if charge is not None:
-        _, interval = np.unique(
-            np.floor((start_min[:-1] + 1e-9) / charge.interval_min), return_inverse=True
-        )
+        _, interval = np.unique(np.floor((start_min[:-1] + 1e-9) / charge.interval_min), return_inverse=True)
     return Tables(
         problem=problem,
         step_min=step_min,
@@ -191,6 +188,6 @@ def compile_tables(problem: StationProblem) -> Tables:
         relaxed=tuple(relaxed),
         strict=tuple(strict),
         interval_of_step=interval,
-        interval_hours=np.bincount(interval, weights=hours),
+        interval_hours=np.bincount(interval, weights=hours).astype(float),
         convex=convex,
     )

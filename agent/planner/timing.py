@@ -94,9 +94,7 @@ def machine_times(
     )
 
 
-def _may_start(
-    machine: PlanMachine, begin: NDArray[np.float64], *, strict: bool
-) -> tuple[bool, ...]:
+def _may_start(machine: PlanMachine, begin: NDArray[np.float64], *, strict: bool) -> tuple[bool, ...]:
     limit = machine.max_starts_per_hour
     if limit == 0:
         return (False,) * len(begin)
@@ -145,9 +143,7 @@ def first_fault(
             starts.append(now)
             recent = sum(1 for start in starts if now - start < 60.0 - _EPS_MIN)
             if recent > machine.max_starts_per_hour and not must_on[step]:
-                return TimeFault(
-                    "starts_per_hour", step, float(recent - machine.max_starts_per_hour)
-                )
+                return TimeFault("starts_per_hour", step, float(recent - machine.max_starts_per_hour))
         else:
             wait_min = machine.min_up_min - (now - since_min)
             if wait_min > _EPS_MIN and not must_off[step]:

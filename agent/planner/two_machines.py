@@ -57,6 +57,7 @@ def decision_points(tables: Tables, on: Bools, *, at_most: int) -> Ints:
     # Long steps count by themselves; short ones share points until the number fits.
     spacing = float(np.median(tables.step_min))
     begin = tables.start_min[:-1]
+    chosen = keep
     for widening in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0):
         chosen = keep.copy()
         slot = np.floor(begin / (spacing * widening) + 1e-9)
@@ -89,7 +90,8 @@ def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
 
     def rest(values: Floats) -> Floats:
         held = values * use
-        return held.sum(axis=1, keepdims=True) - held[:, a] - held[:, b]
+        others: Floats = held.sum(axis=1, keepdims=True) - held[:, a] - held[:, b]
+        return others
 
     full, base = rest(stage.full), rest(stage.base)
     costs = np.empty((steps, 2, 2, count))
@@ -133,15 +135,20 @@ def _holds(tables: Tables, points: Ints, times: tuple[MachineTimes, ...]) -> _Ho
     return _Holds(release, initial, switch)
 
 
+def longest_hold(tables: Tables, points: Ints) -> int:
+    """Most decision points that any machine is held for, at the start or after a switch."""
+    holds = _holds(tables, points, tables.relaxed)
+    after = holds.release - np.arange(len(points))[:, None, None]
+    return int(max(after.max(initial=1), holds.initial.max(initial=1)))
+
+
 class PairProgramme:
     """The pair programme on one set of decision points: built once, solved for many stages.
 
     State: where every switch leads (as offsets into the value table) and a work table.
     """
 
-    def __init__(
-        self, tables: Tables, pairs: Pairs, points: Ints, times: tuple[MachineTimes, ...]
-    ) -> None:
+    def __init__(self, tables: Tables, pairs: Pairs, points: Ints, times: tuple[MachineTimes, ...]) -> None:
         """Prepare for the pairs on the points; releases are those of `times`."""
         self.tables, self.pairs, self.points = tables, pairs, points
         self.holds = _holds(tables, points, times)
@@ -151,7 +158,7 @@ class PairProgramme:
         swapped = np.concatenate([np.arange(count, 2 * count), np.arange(count)])
         self._swapped = swapped
         self.held = self.holds.release - np.arange(size)[:, None, None]
-        longest = int(max(self.held.max(initial=1), self.holds.initial.max(initial=1)))
+        longest = longest_hold(tables, points)
         self._patterns: list[tuple[Ints, Ints]] = []
         known: dict[bytes, tuple[Ints, Ints]] = {}
         for t in range(size):
@@ -164,9 +171,7 @@ class PairProgramme:
         # Start price by state left: leaving "off" costs a start, leaving "on" nothing.
         self._enter = self.holds.switch_eur[:, ::-1][:, :, self._a]
 
-    def best(
-        self, stage: Stage, on: Bools, *, least_gain_eur: float, at_most: int
-    ) -> list[PairPlan]:
+    def best(self, stage: Stage, on: Bools, *, least_gain_eur: float, at_most: int) -> list[PairPlan]:
         """The pairs whose joint re-planning saves most on the stage costs, best first."""
         tables, pairs, points = self.tables, self.pairs, self.points
         size, count = len(points), len(pairs.first)
@@ -204,11 +209,7 @@ class PairProgramme:
                 break
             series = _trace(solved, tables, pairs, p, self.holds.initial)
             first, second = (np.repeat(one, lengths) for one in series)
-            found.append(
-                PairPlan(
-                    int(pairs.first[p]), int(pairs.second[p]), float(gains[p]), first, second
-                )
-            )
+            found.append(PairPlan(int(pairs.first[p]), int(pairs.second[p]), float(gains[p]), first, second))
         return found
 
     def _start_value(self) -> Floats:
@@ -255,9 +256,7 @@ def _pattern(held: Ints, a: Ints, swapped: Ints, longest: int) -> tuple[Ints, In
     return offsets, np.broadcast_to(free, (2, 2, width))
 
 
-def _present_cost(
-    tables: Tables, blocks: Floats, on: Bools, pairs: Pairs, points: Ints
-) -> Floats:
+def _present_cost(tables: Tables, blocks: Floats, on: Bools, pairs: Pairs, points: Ints) -> Floats:
     """Cost [P] of the present plan in the same terms: steps and starts of the two machines."""
     here = on[points].astype(int)
     rows = np.arange(len(points))[:, None]
@@ -265,7 +264,8 @@ def _present_cost(
     steps: Floats = blocks[rows, here[:, pairs.first], here[:, pairs.second], index].sum(axis=0)
     before = np.vstack([tables.initially_on[None, :], on[:-1]])
     starts = np.where(on & ~before, tables.start_eur, 0.0).sum(axis=0)
-    return steps + starts[pairs.first] + starts[pairs.second]
+    steps += starts[pairs.first] + starts[pairs.second]
+    return steps
 
 
 class _Solved(NamedTuple):
@@ -277,9 +277,7 @@ class _Solved(NamedTuple):
     switch_eur: Floats
 
 
-def _trace(
-    solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints
-) -> tuple[Bools, Bools]:
+def _trace(solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints) -> tuple[Bools, Bools]:
     """Follow the best decisions of pair p from the start: the two series on decision points."""
     value, held = solved.value, solved.held
     size, count = len(held), len(pairs.first)

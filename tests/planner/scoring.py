@@ -95,9 +95,7 @@ def _judge_machine(
             verdict.broken.append(("flow while off", key, step))
 
 
-def _judge_air(
-    verdict: Verdict, case: dict[str, Any], plan: dict[str, Any], energy_kwh: list[float]
-) -> None:
+def _judge_air(verdict: Verdict, case: dict[str, Any], plan: dict[str, Any], energy_kwh: list[float]) -> None:
     receiver, price = case["receiver"], case["penalty"]
     level = receiver["p_init_bar"]
     leak, last = receiver["leak_m3min_per_bar"], len(energy_kwh) - 1
@@ -120,9 +118,7 @@ def _judge_air(
             level = floor
         if level > receiver["p_max_bar"] + TOLERANCE:
             verdict.broken.append(("pressure", "", step))
-        energy_kwh[step] += (
-            receiver["power_kw_per_bar"] * (level - receiver["p_ref_bar"]) * minutes / 60
-        )
+        energy_kwh[step] += receiver["power_kw_per_bar"] * (level - receiver["p_ref_bar"]) * minutes / 60
         spare = sum(
             m["curve"][-1][0] - plan["flow"][m["id"]][step]
             for m in case["machines"]
@@ -139,10 +135,7 @@ def _judge_money(
     charge = case["demand_charge"]
     for step, kwh in enumerate(energy_kwh):
         hours = case["step_minutes"][step] / 60
-        price = (
-            case["energy_price_eur_kwh"][step]
-            + case["co2_price_eur_kg"] * case["co2_kg_kwh"][step]
-        )
+        price = case["energy_price_eur_kwh"][step] + case["co2_price_eur_kg"] * case["co2_kg_kwh"][step]
         verdict.cost_eur += price * kwh
         if case["site_limit_kw"] is not None:
             over = kwh / hours + case["other_load_kw"][step] - case["site_limit_kw"]

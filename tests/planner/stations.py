@@ -30,9 +30,7 @@ def load_unload(key: str, full: float, *, running: bool = False, **rest: Any) ->
     )
 
 
-def station(
-    machines: tuple[PlanMachine, ...], demand: list[float], **rest: Any
-) -> StationProblem:
+def station(machines: tuple[PlanMachine, ...], demand: list[float], **rest: Any) -> StationProblem:
     """A station with hourly steps, 0.1 EUR/kWh and a receiver too small to matter."""
     values: dict[str, Any] = {
         "name": "test",
@@ -81,7 +79,9 @@ def random_case(
         if rng.random() < 0.5:
             curve = [[full * 0.25, full * 1.8], [full * 0.6, full * 3.6], [full, full * 6.7]]
         windows: dict[str, list[list[float]]] = {
-            "unavailable": [], "forced_on": [], "forced_flow": [],
+            "unavailable": [],
+            "forced_on": [],
+            "forced_flow": [],
         }
         for name in windows:
             if rng.random() < (0.4 if odd else 0.1):

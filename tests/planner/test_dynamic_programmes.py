@@ -30,18 +30,14 @@ def _stage(problem: StationProblem) -> tuple[Tables, Stage]:
     tables = compile_tables(problem)
     delivered, pressure = flat_path(tables)
     target = problem.demand_charge.peak_so_far_kw if problem.demand_charge else np.inf
-    return tables, make_stage(
-        tables, delivered=delivered, pressure=pressure, peak_target_kw=target
-    )
+    return tables, make_stage(tables, delivered=delivered, pressure=pressure, peak_target_kw=target)
 
 
 def _schedules(steps: int) -> list[tuple[bool, ...]]:
     return list(itertools.product((False, True), repeat=steps))
 
 
-def _cheapest(
-    tables: Tables, stage: Stage, on: Bools, free: list[int], *, timed: bool = True
-) -> float:
+def _cheapest(tables: Tables, stage: Stage, on: Bools, free: list[int], *, timed: bool = True) -> float:
     """Least stage cost over all schedules of the free machines, by trying each of them."""
     best = np.inf
     options: list[list[tuple[bool, ...]]] = []

@@ -23,16 +23,12 @@ def test_a_start_for_want_of_capacity_names_the_flow_and_what_the_others_reach()
 
     reasons = explain_switches(problem, plan)
 
-    assert [(r.machine_id, r.step, r.starts, r.cause) for r in reasons] == [
-        ("B", 1, True, Cause.CAPACITY)
-    ]
+    assert [(r.machine_id, r.step, r.starts, r.cause) for r in reasons] == [("B", 1, True, Cause.CAPACITY)]
     assert reasons[0].text == "B starts at 01:00: 15.0 m3/min at 01:00, the others reach 10.0"
 
 
 def test_windows_are_named_as_the_cause() -> None:
-    machine = load_unload(
-        "A", 10.0, running=True, unavailable=(Window(1, 2),), forced_on=(Window(2, 3),)
-    )
+    machine = load_unload("A", 10.0, running=True, unavailable=(Window(1, 2),), forced_on=(Window(2, 3),))
     problem = station((machine,), [0.0, 0.0, 0.0], energy_price_eur_kwh=(-0.1, 0.1, 0.1))
     plan = plan_station(problem)
 
@@ -66,9 +62,7 @@ def test_the_interval_that_sets_the_peak_is_named() -> None:
 
 
 def test_forcing_the_opposite_tells_its_price_and_who_steps_in() -> None:
-    problem = station(
-        (load_unload("A", 10.0), load_unload("B", 10.0, start_cost_eur=1.5)), [8.0, 8.0]
-    )
+    problem = station((load_unload("A", 10.0), load_unload("B", 10.0, start_cost_eur=1.5)), [8.0, 8.0])
     plan = plan_station(problem)
 
     start = explain_switches(problem, plan)[0]
@@ -78,9 +72,7 @@ def test_forcing_the_opposite_tells_its_price_and_who_steps_in() -> None:
     assert start.machine_id == "A"
     assert other.extra_eur == pytest.approx(0.5)
     assert other.instead == ("B",)
-    assert other.text == (
-        "A off from 00:00 to 02:00 would cost +0.50 EUR; B would change instead"
-    )
+    assert other.text == ("A off from 00:00 to 02:00 would cost +0.50 EUR; B would change instead")
 
 
 def test_running_a_machine_that_stands_costs_its_idle_power_and_start() -> None:

@@ -52,9 +52,7 @@ def test_the_same_problem_gives_the_same_plan_twice(seed: int, machines: int, st
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10**6), machines=st.integers(2, 5), steps=st.integers(2, 30))
-def test_more_budget_is_never_worse_than_greedy_alone(
-    seed: int, machines: int, steps: int
-) -> None:
+def test_more_budget_is_never_worse_than_greedy_alone(seed: int, machines: int, steps: int) -> None:
     problem = problem_of(random_case(seed, machines=machines, steps=steps))
 
     greedy = plan_station(problem, budget=Budget.greedy_only())

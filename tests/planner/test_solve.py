@@ -89,9 +89,7 @@ def test_unavailable_beats_forced_and_forced_beats_minimum_times() -> None:
 def test_the_plan_in_force_is_kept_while_leaving_it_gains_less_than_the_inertia() -> None:
     near = (load_unload("A", 10.0, start_cost_eur=1.0), load_unload("B", 10.0, start_cost_eur=1.1))
     free = station(near, [8.0, 8.0])
-    held = replace(
-        free, inertia=Inertia(on={"A": (False, False), "B": (True, True)}, flip_cost_eur=0.2)
-    )
+    held = replace(free, inertia=Inertia(on={"A": (False, False), "B": (True, True)}, flip_cost_eur=0.2))
 
     # Free: A, 0.1 EUR cheaper to start. Held: leaving B means four flips of 0.2 EUR.
     assert _series(plan_station(free).on["A"]) == [1, 1]
@@ -191,9 +189,7 @@ def test_a_problem_whose_series_differ_in_length_is_refused() -> None:
 
 
 def test_a_single_point_curve_is_a_machine_with_one_flow() -> None:
-    fixed = PlanMachine(
-        machine_id="A", curve=(CurvePoint(5.0, 30.0),), state=MachineState(running=False)
-    )
+    fixed = PlanMachine(machine_id="A", curve=(CurvePoint(5.0, 30.0),), state=MachineState(running=False))
 
     plan = plan_station(station((fixed,), [5.0, 4.0]))
 
