@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-
 from agent.errors import TrimloadError
+from numpy.typing import NDArray
 
 Column = NDArray[np.float64]
 
@@ -43,7 +42,13 @@ class Frame:
 
 
 def load_frame(
-    path: Path, *, time_column: str, columns: Sequence[str], step_s: int, tz: str = "UTC", sheet_note: str = ""
+    path: Path,
+    *,
+    time_column: str,
+    columns: Sequence[str],
+    step_s: int,
+    tz: str = "UTC",
+    sheet_note: str = "",
 ) -> Frame:
     """Read the named columns and put them on a grid of `step_s`; finer data become means.
 
@@ -55,7 +60,9 @@ def load_frame(
     try:
         table = pd.read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the data: {error}", where, "give a readable CSV or Parquet file") from error
+        raise DataError(
+            f"cannot read the data: {error}", where, "give a readable CSV or Parquet file"
+        ) from error
     if time_column not in table.columns and table.index.name == time_column:
         table = table.reset_index()
     missing = [name for name in (time_column, *columns) if name not in table.columns]
@@ -65,7 +72,9 @@ def load_frame(
     try:
         stamps = parse_times(table[time_column], tz)
     except (ValueError, TypeError) as error:
-        raise DataError(f"column {time_column} holds no time stamps: {error}", where, "use ISO 8601") from error
+        raise DataError(
+            f"column {time_column} holds no time stamps: {error}", where, "use ISO 8601"
+        ) from error
     if not len(stamps):
         raise DataError("the file has no rows", where, "export a longer span")
     slot = stamps.astype("int64").to_numpy() // 1_000_000_000 // step_s
@@ -85,7 +94,9 @@ def load_frame(
 
 def parse_times(column: "pd.Series[str]", tz: str) -> "pd.Series[pd.Timestamp]":
     """UTC stamps of a text or datetime column, nanoseconds."""
-    parsed = pd.to_datetime(column, utc=bool(_has_offset(column)), format="ISO8601" if column.dtype == object else None)
+    parsed = pd.to_datetime(
+        column, utc=bool(_has_offset(column)), format="ISO8601" if column.dtype == object else None
+    )
     if parsed.dt.tz is None:
         ambiguous = np.zeros(len(parsed), dtype=bool)
         parsed = parsed.dt.tz_localize(tz, ambiguous=ambiguous, nonexistent="shift_forward")
@@ -101,20 +112,24 @@ def _has_offset(column: "pd.Series[str]") -> bool:
 
 def _numeric(column: "pd.Series[float]") -> Column:
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     as_number = pd.to_numeric(column, errors="coerce")
     if as_number.notna().any():
-        return as_number.to_numpy(dtype=np.float64)
+        return np.asarray(as_number.to_numpy(dtype=np.float64))
     codes = pd.Categorical(column).codes.astype(np.float64)
-    return np.where(codes < 0, np.nan, codes)
+    return np.asarray(np.where(codes < 0, np.nan, codes), dtype=np.float64)
 
 
-def country_holidays(country: str, first: date, last: date, subdivision: str | None = None) -> frozenset[date]:
+def country_holidays(
+    country: str, first: date, last: date, subdivision: str | None = None
+) -> frozenset[date]:
     """Public holidays between two dates by the `holidays` package. Raises DataError for an unknown country."""
     import holidays  # the package loads tables of every country: only when asked for
 
     try:
         table = holidays.country_holidays(country, subdiv=subdivision, years=range(first.year, last.year + 1))
     except NotImplementedError as error:
-        raise DataError(f"no holidays known for {country}", "--country", "use an ISO 3166 code such as DE") from error
+        raise DataError(
+            f"no holidays known for {country}", "--country", "use an ISO 3166 code such as DE"
+        ) from error
     return frozenset(day for day in table if first <= day <= last)

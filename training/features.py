@@ -27,12 +27,10 @@ class Scales:
 
 @dataclass(frozen=True)
 class FeatureNodes:
-    """Value names: `rows` [H, n_rows] for the trees, `vector` [1, n_vector] and `base` [H, 1] (scaled) for the network."""
+    """Value names: `rows` [H, R] for trees and network; `base` [H, 1], the scaled profile the network corrects."""
 
     rows: str
     row_names: tuple[str, ...]
-    vector: str
-    vector_size: int
     base: str
 
 
@@ -46,20 +44,23 @@ def add_inputs(graph: GraphBuilder, contract: Contract) -> dict[str, str]:
     return names
 
 
-def add_features(graph: GraphBuilder, contract: Contract, inputs: dict[str, str], scales: Scales) -> FeatureNodes:
+def add_features(
+    graph: GraphBuilder, contract: Contract, inputs: dict[str, str], scales: Scales
+) -> FeatureNodes:
     """Nodes for every feature. Needs at least two days of history in the contract."""
     day, hist, horizon = contract.steps_per_day, contract.hist, contract.horizon
     per_hour = max(1, 3600 // contract.step_s)
     y = inputs["y_hist"]
-    nan = graph.const(np.float32(np.nan))
-    zero, one = graph.const(0.0), graph.const(1.0)
+    zero = graph.const(0.0)
 
     # Rows of the last day and of the horizon; a row's column k is the same time of day, k+1 (or more) days back.
     steps = np.arange(-day, horizon)
     extra = np.maximum(steps // day, 0)
     days = hist // day - 1 - int(extra.max())
     if days < 1:
-        raise ValueError(f"history of {hist} steps is too short for a horizon of {horizon} and a day of {day}")
+        raise ValueError(
+            f"history of {hist} steps is too short for a horizon of {horizon} and a day of {day}"
+        )
     index = hist + steps[:, None] - (np.arange(1, days + 1)[None] + extra[:, None]) * day
 
     minute, weekday, holiday = (graph.gather(inputs["cal"], column, axis=1) for column in (0, 1, 3))
@@ -75,7 +76,9 @@ def add_features(graph: GraphBuilder, contract: Contract, inputs: dict[str, str]
     alike = graph.weighted_mean(filled, same_weight, 1)
     anyday = graph.weighted_mean(filled, graph.mul(valid, recent), 1)
     base = graph.op("Where", graph.op("IsNaN", alike), anyday, alike)
-    latest = graph.weighted_mean(filled, graph.mul(graph.mul(valid, same), graph.const(1e-3 ** np.arange(days)[None])), 1)
+    latest = graph.weighted_mean(
+        filled, graph.mul(graph.mul(valid, same), graph.const(1e-3 ** np.arange(days)[None])), 1
+    )
     square = graph.weighted_mean(graph.mul(filled, filled), same_weight, 1)
     spread = graph.op("Sqrt", graph.op("Max", graph.sub(square, graph.mul(alike, alike)), zero))
 
@@ -96,6 +99,12 @@ def add_features(graph: GraphBuilder, contract: Contract, inputs: dict[str, str]
     # The evening before a day off and the morning after one differ from the middle of a week.
     row("kind_plus", graph.gather(kind, np.minimum(hist + np.arange(horizon) + day // 2, hist + horizon - 1)))
     row("kind_minus", graph.gather(kind, hist + np.arange(horizon) - day // 2))
+    # A network sees no order in minute 1439 and 0, nor a step between Friday and Saturday, unless told.
+    angle = graph.mul(graph.gather(minute, hist + np.arange(horizon)), graph.const(2 * np.pi / 1440))
+    for name, value in (("day", angle), ("half_day", graph.mul(angle, graph.const(2.0)))):
+        row(f"{name}_sin", graph.op("Sin", value))
+        row(f"{name}_cos", graph.op("Cos", value))
+    row("off", graph.op("Min", graph.gather(kind, hist + np.arange(horizon)), graph.const(1.0)))
     for lag in (1, 2, 3, 7, 14):
         if lag <= days:
             row(f"lag_{lag}d", graph.gather(graph.gather(lagged, lag - 1, axis=1), ahead))
@@ -103,10 +112,15 @@ def add_features(graph: GraphBuilder, contract: Contract, inputs: dict[str, str]
         row(name, graph.gather(value, ahead))
     weekly = np.arange(6, days, 7)
     if len(weekly) > 1:
-        mean = graph.weighted_mean(graph.gather(filled, weekly, axis=1), graph.gather(valid, weekly, axis=1), 1)
+        mean = graph.weighted_mean(
+            graph.gather(filled, weekly, axis=1), graph.gather(valid, weekly, axis=1), 1
+        )
         row("weekday_mean", graph.gather(mean, ahead))
     near = np.clip(ahead[:, None] + np.arange(-per_hour, per_hour + 1), 0, len(steps) - 1)
-    row("alike_smooth", graph.op("ReduceMean", graph.gather(graph.finite_or(base, zero), near), axes=[1], keepdims=0))
+    row(
+        "alike_smooth",
+        graph.op("ReduceMean", graph.gather(graph.finite_or(base, zero), near), axes=[1], keepdims=0),
+    )
 
     def recent_mean(data: str, first: int, last: int) -> str:
         part = graph.gather(data, np.arange(first, last))
@@ -119,12 +133,16 @@ def add_features(graph: GraphBuilder, contract: Contract, inputs: dict[str, str]
         width = max(1, min(day, hours * per_hour))
         scalar(f"surprise_{hours}h", recent_mean(surprise, day - width, day))
         scalar(f"level_{hours}h", recent_mean(y, hist - width, hist))
-    scalar("change_1h", graph.sub(recent_mean(y, hist - per_hour, hist), recent_mean(y, hist - 2 * per_hour, hist - per_hour)))
+    scalar(
+        "change_1h",
+        graph.sub(
+            recent_mean(y, hist - per_hour, hist), recent_mean(y, hist - 2 * per_hour, hist - per_hour)
+        ),
+    )
     week = min(hist, 7 * day)
     scalar("level_7d", recent_mean(y, hist - week, hist))
     scalar("level_all", recent_mean(y, 0, hist))
 
-    known_parts: list[str] = []
     for column in range(len(contract.known)):
         name = contract.known[column].name
         series = graph.gather(inputs["known"], column, axis=1)
@@ -137,58 +155,34 @@ def add_features(graph: GraphBuilder, contract: Contract, inputs: dict[str, str]
             part = graph.gather(series, span)
             smooth[hours] = graph.weighted_mean(graph.finite_or(part, zero), graph.known(part), 1)
             row(f"{name}_mean_{hours}h", graph.gather(smooth[hours], ahead))
-        row(f"{name}_change_1d", graph.sub(graph.gather(series, targets), graph.gather(series, index[ahead, 0])))
+        row(
+            f"{name}_change_1d",
+            graph.sub(graph.gather(series, targets), graph.gather(series, index[ahead, 0])),
+        )
         # Days on which this column looked the same, whatever the weekday: the analogue forecast.
         scale = max(scales.known_scale[column], 1e-9)
-        then, now = graph.gather(series, index), graph.reshape(graph.gather(series, hist + steps), [len(steps), 1])
+        then, now = (
+            graph.gather(series, index),
+            graph.reshape(graph.gather(series, hist + steps), [len(steps), 1]),
+        )
         gap = graph.mul(graph.sub(then, now), graph.const(1.0 / (0.3 * scale)))
         gap = graph.finite_or(gap, graph.const(3.0))
         close = graph.op("Exp", graph.op("Neg", graph.op("Min", graph.mul(gap, gap), graph.const(20.0))))
         soft = graph.add(graph.mul(same, graph.const(0.8)), graph.const(0.2))
         analogue = graph.weighted_mean(filled, graph.mul(graph.mul(graph.mul(valid, close), soft), recent), 1)
         row(f"{name}_analogue", graph.gather(analogue, ahead))
-        apart = graph.sub(graph.gather(y, np.arange(hist - day, hist)), graph.gather(analogue, np.arange(day)))
+        apart = graph.sub(
+            graph.gather(y, np.arange(hist - day, hist)), graph.gather(analogue, np.arange(day))
+        )
         scalar(f"{name}_surprise_8h", recent_mean(apart, day - min(day, 8 * per_hour), day))
-        scaled = graph.mul(graph.sub(series, graph.const(scales.known_mean[column])), graph.const(1.0 / scale))
-        hourly = _hourly(graph, graph.finite_or(scaled, zero), hist - day, day + horizon, per_hour)
-        known_parts.append(graph.op("Clip", hourly, graph.const(-4.0), graph.const(4.0)))
 
     def scaled_y(value: str) -> str:
         inner = graph.mul(graph.sub(value, graph.const(scales.y_mean)), graph.const(1.0 / scales.y_scale))
         return graph.op("Clip", graph.finite_or(inner, zero), graph.const(-6.0), graph.const(6.0))
 
-    flat = scaled_y(y)
     net_base = graph.reshape(scaled_y(graph.gather(base, ahead)), [horizon, 1])
-    old_days = min(6, hist // day - 1)
-    origin_minute = graph.reshape(graph.gather(minute, hist), [1])
-    angle = graph.mul(origin_minute, graph.const(2 * np.pi / 1440))
-    first_kind = _hourly(graph, graph.op("Min", kind, one), hist, horizon, per_hour)
-    second_kind = _hourly(graph, graph.op("Max", graph.sub(kind, one), zero), hist, horizon, per_hour)
-    weekday_now = graph.reshape(graph.gather(weekday, hist), [1])
-    one_hot = graph.op("Cast", graph.op("Equal", weekday_now, graph.const(np.arange(7))), to=TensorProto.FLOAT)
-    parts = [
-        graph.gather(flat, np.arange(hist - day, hist)),
-        _hourly(graph, flat, hist - (old_days + 1) * day, old_days * day, per_hour),
-        scaled_y(graph.gather(base, ahead)),
-        scaled_y(graph.add(graph.gather(surprise, np.arange(day)), graph.const(scales.y_mean))),
-        graph.op("Sin", angle), graph.op("Cos", angle), first_kind, second_kind, one_hot, *known_parts,
-    ]
-    hours_ahead = -(-horizon // per_hour)
-    size = day + old_days * day // per_hour + horizon + day + 2 + 2 * hours_ahead + 7
-    size += len(known_parts) * (-(-(day + horizon) // per_hour))
-    vector = graph.reshape(graph.concat(parts, axis=0), [1, size])
-    del nan
     return FeatureNodes(
         rows=graph.concat([value for _, value in columns], axis=1),
         row_names=tuple(name for name, _ in columns),
-        vector=vector,
-        vector_size=size,
         base=net_base,
     )
-
-
-def _hourly(graph: GraphBuilder, data: str, first: int, length: int, per_hour: int) -> str:
-    """Hourly means of `length` values from `first`; a last part hour repeats its last value."""
-    hours = -(-length // per_hour)
-    span = first + np.minimum(np.arange(hours * per_hour), length - 1).reshape(hours, per_hour)
-    return graph.op("ReduceMean", graph.gather(data, span), axes=[1], keepdims=0)

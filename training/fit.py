@@ -11,9 +11,11 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.inference.calendar import day_types
 from agent.inference.checks import longest_flat_run
 from agent.inference.contract import QUANTILES, Contract, KnownColumn
 from agent.inference.model import load_model, pack
+from agent.inference.naive import naive_robust
 from agent.inference.runtime import Session
 from training.dataset import DataError, Frame
 from training.features import Scales, add_features, add_inputs
@@ -72,26 +74,49 @@ def fit_target(
     Raises DataError when fewer than 6 days can be learned from.
     """
     if step_s != frame.step_s:
-        raise DataError(f"the frame has steps of {frame.step_s} s, asked {step_s} s", target, "load it with that step")
+        raise DataError(
+            f"the frame has steps of {frame.step_s} s, asked {step_s} s", target, "load it with that step"
+        )
     end_row = min(frame.rows, frame.row_of(train_end)) if train_end is not None else frame.rows
     contract = make_contract(
-        frame, target=target, unit=unit, horizon=horizon, tz=tz, known=known, known_units=known_units,
-        hist_days=hist_days, limits=limits, end_row=end_row,
+        frame,
+        target=target,
+        unit=unit,
+        horizon=horizon,
+        tz=tz,
+        known=known,
+        known_units=known_units,
+        hist_days=hist_days,
+        limits=limits,
+        end_row=end_row,
     )
-    fitted, windows = fit(frame, contract, end_row=end_row, seed=seed, quick=quick, holidays=holidays, tick=tick)
+    fitted, windows = fit(
+        frame, contract, end_row=end_row, seed=seed, quick=quick, holidays=holidays, tick=tick
+    )
     return export(fitted, windows, frame, end_row=end_row, seed=seed)
 
 
 def make_contract(
-    frame: Frame, *, target: str, unit: str, horizon: int, tz: str, end_row: int, known: Sequence[str] = (),
-    known_units: Sequence[str] = (), hist_days: int | None = None, limits: tuple[float, float] | None = None,
+    frame: Frame,
+    *,
+    target: str,
+    unit: str,
+    horizon: int,
+    tz: str,
+    end_row: int,
+    known: Sequence[str] = (),
+    known_units: Sequence[str] = (),
+    hist_days: int | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Contract:
     """The schema a fit will use; defaults depend on data before `end_row` only."""
     per_day = 86_400 // frame.step_s
     values = frame.columns[target][:end_row]
     good = values[np.isfinite(values)]
     if len(good) < 6 * per_day:
-        raise DataError(f"{len(good) / per_day:.1f} days of {target} to learn from", target, "give at least 6 days")
+        raise DataError(
+            f"{len(good) / per_day:.1f} days of {target} to learn from", target, "give at least 6 days"
+        )
     days = end_row / per_day
     hist = hist_days if hist_days is not None else 28 if days >= 110 else 14 if days >= 45 else 7
     spread = float(good.max() - good.min())
@@ -108,8 +133,15 @@ def make_contract(
 
 
 def fit(
-    frame: Frame, contract: Contract, *, end_row: int, seed: int, quick: bool, holidays: Collection[date] = (),
-    parts: Collection[str] = ("trees", "network"), tick: Tick = lambda _: None,
+    frame: Frame,
+    contract: Contract,
+    *,
+    end_row: int,
+    seed: int,
+    quick: bool,
+    holidays: Collection[date] = (),
+    parts: Collection[str] = ("trees", "network"),
+    tick: Tick = lambda _: None,
 ) -> tuple[Fitted, Windows]:
     """Choose sizes and shares on the last part of the training span, then train on all of it."""
     windows = make_windows(frame, contract, holidays)
@@ -117,27 +149,28 @@ def fit(
     scales = find_scales(frame, contract, end_row)
     learn, judge = split_origins(frame, contract, end_row, quick=quick)
     features = compute_features(windows, scales, np.concatenate([learn, judge]), seed=seed, fault_share=0.0)
-    spoiled = compute_features(windows, scales, learn[:: 5], seed=seed + 1, fault_share=1.0)
+    spoiled = compute_features(windows, scales, learn[::5], seed=seed + 1, fault_share=1.0)
     tick("features")
-    learn_set, judge_set = features.pick(np.arange(len(learn))), features.pick(np.arange(len(learn), len(learn) + len(judge)))
+    learn_set, judge_set = (
+        features.pick(np.arange(len(learn))),
+        features.pick(np.arange(len(learn), len(learn) + len(judge))),
+    )
     train_set = _join(learn_set, spoiled)
     size, tree_judged = _choose_size(train_set, judge_set, GRID[:1] if quick else GRID, seed, tick)
-    net_size = NetworkSize(hidden=48, epochs=12) if quick else NetworkSize()
+    net_size, members = (NetworkSize(hidden=32, epochs=4), 1) if quick else (NetworkSize(), 3)
     net_judged = tree_judged
     share = 0.0
     if "network" in parts:
-        network = _network(train_set, scales, net_size, seed)
-        net_judged = _network_predict(network, judge_set, scales)
+        on_trial = _networks(train_set, scales, net_size, seed, members)
+        net_judged = _network_predict(on_trial, judge_set, scales)
         share = _choose_share(judge_set.truth, tree_judged, net_judged) if "trees" in parts else 1.0
         tick("network on trial")
     mixed = np.sort((1 - share) * tree_judged + share * net_judged, axis=2)
     offsets = _static_offsets(judge_set.truth, mixed, frame.step_s)
     everything = _join(_join(learn_set, judge_set), spoiled)
-    boosters = train_trees(*_tree_rows(everything, seed), size, seed=seed)
+    boosters = train_trees(*_sampled(everything, seed)[:2], size, seed=seed)
     tick("trees")
-    networks = tuple(
-        _network(everything, scales, net_size, seed + 10 * each) for each in range(1 if quick else 2)
-    ) if share > 0 else ()
+    networks = _networks(everything, scales, net_size, seed, members) if share > 0 else ()
     tick("network")
     calibrated = np.sort(mixed + offsets, axis=2)
     metrics = {
@@ -147,6 +180,7 @@ def fit(
         "judge_network_pinball": pinball(judge_set.truth.astype(np.float64), net_judged),
         "judge_origins": float(len(judge)),
         "network_share": share,
+        "ratio_naive": _ratio_naive(windows, judge, judge_set.truth, calibrated, most=12 if quick else 40),
         "trees": float(size.trees),
         "leaves": float(size.leaves),
     }
@@ -164,35 +198,65 @@ def split_origins(frame: Frame, contract: Contract, end_row: int, *, quick: bool
     spacing = max(1, hours * per_day // 24)
     # An odd spacing walks through the times of day even on coarse grids.
     learn = np.arange(first, judge_from - contract.horizon + 1, spacing, dtype=np.int64)
-    judge = np.arange(judge_from, end_row - contract.horizon + 1, spacing * (1 if quick else 3), dtype=np.int64)
+    judge = np.arange(
+        judge_from, end_row - contract.horizon + 1, spacing * (1 if quick else 3), dtype=np.int64
+    )
     truth_known = np.isfinite(frame.columns[contract.target])
 
     def useful(origins: Index) -> Index:
-        return np.array([o for o in origins if truth_known[o : o + contract.horizon].mean() > 0.3], dtype=np.int64)
+        return np.array(
+            [o for o in origins if truth_known[o : o + contract.horizon].mean() > 0.3], dtype=np.int64
+        )
 
     learn, judge = useful(learn), useful(judge)
     if len(learn) < 8 or len(judge) < 2:
-        raise DataError("too little to learn from and judge by", contract.target, "give more days or a shorter horizon")
+        raise DataError(
+            "too little to learn from and judge by", contract.target, "give more days or a shorter horizon"
+        )
     return learn, judge
 
 
 def _join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
-    return FeatureSet(*(np.concatenate([getattr(first, n), getattr(second, n)]) for n in ("rows", "vector", "base", "truth")))
+    return FeatureSet(
+        *(np.concatenate([getattr(first, n), getattr(second, n)]) for n in ("rows", "base", "truth"))
+    )
 
 
-def _tree_rows(features: FeatureSet, seed: int) -> tuple[F32, F32]:
+def _ratio_naive(windows: Windows, judge: Index, truth: F32, quantiles: Array, *, most: int) -> float:
+    """The pinball loss on the slice over that of naive_robust on the same origins: a gateway starts by it."""
+    contract = windows.contract
+    picked = np.unique(np.linspace(0, len(judge) - 1, min(most, len(judge))).astype(np.int64))
+    hist = 30 * contract.steps_per_day
+    naive = []
+    for origin in judge[picked]:
+        end = int(origin) + contract.hist
+        y = windows.y[max(0, end - hist) : end].astype(np.float64)
+        kinds = day_types(windows.cal[max(0, end - hist) : end + contract.horizon])
+        limits = (contract.limit_low, contract.limit_high)
+        answer = naive_robust(y, kinds, step_s=contract.step_s, horizon=contract.horizon, limits=limits)
+        naive.append(answer.quantiles)
+    known_truth = truth[picked].astype(np.float64)
+    return pinball(known_truth, quantiles[picked]) / max(pinball(known_truth, np.stack(naive)), 1e-12)
+
+
+def _sampled(features: FeatureSet, seed: int) -> tuple[F32, F32, F32]:
+    """Rows, targets and bases of a few horizon steps of each origin."""
     count, horizon, width = features.rows.shape
     rng = np.random.default_rng(seed)
-    per_origin = max(4, min(ROWS_PER_ORIGIN, horizon, MAX_TREE_ROWS // count))
-    pick = rng.integers(0, horizon, size=(count, min(per_origin, horizon)))
+    per_origin = min(horizon, max(4, min(ROWS_PER_ORIGIN, MAX_TREE_ROWS // count)))
+    pick = rng.integers(0, horizon, size=(count, per_origin))
     origin = np.arange(count)[:, None]
-    return features.rows[origin, pick].reshape(-1, width), features.truth[origin, pick].reshape(-1)
+    return (
+        features.rows[origin, pick].reshape(-1, width),
+        features.truth[origin, pick].reshape(-1),
+        features.base[origin, pick].reshape(-1),
+    )
 
 
 def _choose_size(
     train: FeatureSet, judge: FeatureSet, grid: Sequence[TreeSize], seed: int, tick: Tick
 ) -> tuple[TreeSize, Array]:
-    rows, target = _tree_rows(train, seed)
+    rows, target, _ = _sampled(train, seed)
     best: tuple[float, TreeSize, Array] | None = None
     for size in grid:
         predicted = _tree_predict(train_trees(rows, target, size, seed=seed), judge)
@@ -210,23 +274,34 @@ def _tree_predict(boosters: Sequence[lgb.Booster], features: FeatureSet) -> Arra
     return predict_trees(boosters, features.rows.reshape(-1, width)).reshape(count, horizon, 3)
 
 
-def _network(features: FeatureSet, scales: Scales, size: NetworkSize, seed: int) -> Network:
-    target = ((features.truth - scales.y_mean) / scales.y_scale).astype(np.float32)
-    return train_network(features.vector, features.base, target, size, seed=seed)
+def _networks(
+    features: FeatureSet, scales: Scales, size: NetworkSize, seed: int, members: int
+) -> tuple[Network, ...]:
+    trained = []
+    for member in range(members):
+        rows, target, base = _sampled(features, seed + 100 + member)
+        keep = np.isfinite(target)
+        scaled = ((target[keep] - scales.y_mean) / scales.y_scale).astype(np.float32)
+        trained.append(train_network(rows[keep], base[keep], scaled, size, seed=seed + member))
+    return tuple(trained)
 
 
-def _network_predict(network: Network, features: FeatureSet, scales: Scales) -> Array:
-    return forward(network, features.vector, features.base).astype(np.float64) * scales.y_scale + scales.y_mean
+def _network_predict(networks: Sequence[Network], features: FeatureSet, scales: Scales) -> Array:
+    count, horizon, width = features.rows.shape
+    rows, base = features.rows.reshape(-1, width), features.base.reshape(-1)
+    mean = np.mean([forward(each, rows, base) for each in networks], axis=0, dtype=np.float64)
+    return mean.reshape(count, horizon, 3) * scales.y_scale + scales.y_mean
 
 
 def _choose_share(truth: F32, trees: Array, network: Array) -> float:
-    """The network's share: a half unless the slice says clearly otherwise."""
+    """The network's share: a quarter or a half; without it or most of it only for a clear gain on the slice."""
     scores = {
         share: pinball(truth.astype(np.float64), np.sort((1 - share) * trees + share * network, axis=2))
         for share in (0.0, 0.25, 0.5, 0.75)
     }
+    usual = min((0.25, 0.5), key=lambda share: scores[share])
     best = min(scores, key=lambda share: scores[share])
-    return best if scores[best] < 0.99 * scores[0.5] else 0.5
+    return best if scores[best] < 0.98 * scores[usual] else usual
 
 
 def _static_offsets(truth: F32, quantiles: Array, step_s: int) -> Array:
@@ -272,7 +347,12 @@ def export(fitted: Fitted, windows: Windows, frame: Frame, *, end_row: int, seed
         "fc.max_age_d": "90",
         "fc.min_agent": "0.1",
         "fc.made_by": json.dumps(
-            {"python": platform.python_version(), "lightgbm": lgb.__version__, "numpy": np.__version__, "seed": seed}
+            {
+                "python": platform.python_version(),
+                "lightgbm": lgb.__version__,
+                "numpy": np.__version__,
+                "seed": seed,
+            }
         ),
     }
     origin = end_row
@@ -296,7 +376,7 @@ def build_graph(fitted: Fitted, meta: dict[str, str]) -> bytes:
     value = add_trees(graph, fitted.boosters, nodes.rows)
     if fitted.networks:
         each = [
-            add_network(graph, network, nodes.vector, nodes.base, scales.y_mean, scales.y_scale)
+            add_network(graph, network, nodes.rows, nodes.base, scales.y_mean, scales.y_scale)
             for network in fitted.networks
         ]
         mean = each[0]
@@ -322,8 +402,8 @@ def native_predict(fitted: Fitted, features: FeatureSet) -> Array:
     """[n, H, 3] by LightGBM and numpy themselves: what the graph must reproduce."""
     value = _tree_predict(fitted.boosters, features)
     if fitted.networks:
-        each = [_network_predict(network, features, fitted.scales) for network in fitted.networks]
-        value = (1 - fitted.network_share) * value + fitted.network_share * np.mean(each, axis=0)
+        network = _network_predict(fitted.networks, features, fitted.scales)
+        value = (1 - fitted.network_share) * value + fitted.network_share * network
     value = np.sort(np.sort(value, axis=2) + fitted.offsets, axis=2)
     return np.clip(value, fitted.contract.limit_low, fitted.contract.limit_high)
 
@@ -335,5 +415,3 @@ def data_sha256(frame: Frame, contract: Contract, end_row: int) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(frame.columns[name][:end_row], dtype="<f8").tobytes())
     return digest.hexdigest()
-
-

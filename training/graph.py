@@ -34,7 +34,7 @@ class GraphBuilder:
 
     def const(self, value: NDAny | float | Sequence[float], dtype: type = np.float32) -> str:
         """A constant; equal ones are stored once."""
-        array = np.ascontiguousarray(np.asarray(value, dtype=dtype))
+        array: NDAny = np.ascontiguousarray(np.asarray(value, dtype=dtype))
         if np.ndim(value) == 0:
             array = array.reshape(())
         key = (str(array.dtype), array.shape, array.tobytes())
@@ -88,7 +88,7 @@ class GraphBuilder:
         enough = self.op("Greater", total, self.const(1e-9))
         safe = self.op("Where", enough, total, self.const(1.0))
         mean = self.op("Div", self.sum(self.mul(zero_filled, weight), axis), safe)
-        return self.op("Where", enough, mean, self.const(np.float32(np.nan)))
+        return self.op("Where", enough, mean, self.const(float("nan")))
 
     def build(self, outputs: Mapping[str, tuple[str, Sequence[int]]], meta: Mapping[str, str]) -> bytes:
         """The serialised model; `outputs` maps public name to (value, shape). Raises onnx.checker.ValidationError."""
@@ -99,7 +99,9 @@ class GraphBuilder:
             infos.append(helper.make_tensor_value_info(public, TensorProto.FLOAT, list(shape)))
         graph = helper.make_graph(nodes, "forecast", self._inputs, infos, self._constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trimload-train")
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trimload-train"
+        )
         helper.set_model_props(model, dict(meta))
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))

@@ -12,7 +12,7 @@ def pinball_each(truth: Array, quantiles: Array) -> Array:
     """Mean pinball loss of the three quantiles, shape of `truth`, NaN where the truth is unknown."""
     levels = np.asarray(QUANTILES)
     error = truth[..., None] - quantiles
-    return np.maximum(levels * error, (levels - 1) * error).mean(axis=-1)
+    return np.asarray(np.maximum(levels * error, (levels - 1) * error).mean(axis=-1))
 
 
 def pinball(truth: Array, quantiles: Array) -> float:

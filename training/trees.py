@@ -37,7 +37,9 @@ def train_trees(rows: F32, target: F32, size: TreeSize, *, seed: int) -> list[lg
     keep = np.isfinite(target)
     rows, target = rows[keep], target[keep]
     boosters = []
-    data = lgb.Dataset(rows, label=target, params={"max_bin": 127, "verbosity": -1, "seed": seed, "num_threads": 1})
+    data = lgb.Dataset(
+        rows, label=target, params={"max_bin": 127, "verbosity": -1, "seed": seed, "num_threads": 1}
+    )
     for quantile in QUANTILES:
         params: dict[str, Any] = {
             "objective": "quantile",
@@ -105,7 +107,9 @@ class _Nodes:
             self._leaves.append((self._tree, mine, output, float(node["leaf_value"])))
             return mine
         if node["decision_type"] != "<=":
-            raise ValueError(f"decision {node['decision_type']!r}: only numeric splits can be translated exactly")
+            raise ValueError(
+                f"decision {node['decision_type']!r}: only numeric splits can be translated exactly"
+            )
         threshold = _floor32(float(node["threshold"]))
         # A feature without a gap in training has no missing branch: LightGBM then reads NaN as zero.
         left = node["default_left"] if node["missing_type"] == "NaN" else threshold >= 0.0
@@ -118,7 +122,9 @@ class _Nodes:
         return mine
 
     def attributes(self) -> dict[str, Any]:
-        tree, node, feature, mode, value, yes, no, missing = (list(each) for each in zip(*self._rows, strict=True))
+        tree, node, feature, mode, value, yes, no, missing = (
+            list(each) for each in zip(*self._rows, strict=True)
+        )
         leaf_tree, leaf_node, output, weight = (list(each) for each in zip(*self._leaves, strict=True))
         return {
             "nodes_treeids": tree,

@@ -58,19 +58,23 @@ def make_windows(frame: Frame, contract: Contract, holidays: Collection[date] = 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of n origins: `rows` [n, H, R], `vector` [n, V], `base` [n, H] scaled, `truth` [n, H]."""
+    """Features of n origins: `rows` [n, H, R], `base` [n, H] scaled, `truth` [n, H]."""
 
     rows: F32
-    vector: F32
     base: F32
     truth: F32
 
     def pick(self, which: NDArray[np.bool_] | Index) -> "FeatureSet":
-        return FeatureSet(self.rows[which], self.vector[which], self.base[which], self.truth[which])
+        return FeatureSet(self.rows[which], self.base[which], self.truth[which])
 
 
 def compute_features(
-    windows: Windows, scales: Scales, origins: Index, *, seed: int, fault_share: float = 0.0,
+    windows: Windows,
+    scales: Scales,
+    origins: Index,
+    *,
+    seed: int,
+    fault_share: float = 0.0,
     tick: Callable[[], None] = lambda: None,
 ) -> FeatureSet:
     """Run the feature graph at each origin. A share of them first loses recent history or a known series.
@@ -85,7 +89,6 @@ def compute_features(
         graph.build(
             {
                 "rows": (nodes.rows, row_shape),
-                "vector": (nodes.vector, (1, nodes.vector_size)),
                 "base": (nodes.base, (horizon, 1)),
             },
             {},
@@ -94,19 +97,18 @@ def compute_features(
     rng = np.random.default_rng(seed)
     count = len(origins)
     rows = np.empty((count, *row_shape), dtype=np.float32)
-    vector = np.empty((count, nodes.vector_size), dtype=np.float32)
     base = np.empty((count, horizon), dtype=np.float32)
     truth = np.empty((count, horizon), dtype=np.float32)
     for place, origin in enumerate(origins):
         inputs = windows.inputs(int(origin))
         if rng.random() < fault_share:
             _spoil(inputs, contract, rng)
-        rows[place], vector[place : place + 1], flat = session.run(inputs)
+        rows[place], flat = session.run(inputs)
         base[place] = flat[:, 0]
         truth[place] = windows.truth(int(origin))
         if place % 256 == 0:
             tick()
-    return FeatureSet(rows, vector, base, truth)
+    return FeatureSet(rows, base, truth)
 
 
 def _spoil(inputs: dict[str, F32], contract: Contract, rng: np.random.Generator) -> None:

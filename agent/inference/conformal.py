@@ -61,7 +61,7 @@ def _shift(error: Array) -> Array:
     flat = error.reshape(-1, 3)
     flat = flat[np.isfinite(flat[:, 1])]
     raw = np.array([np.quantile(flat[:, place], level) for place, level in enumerate(QUANTILES)])
-    return np.clip(raw * origins / (origins + SHRINK_ORIGINS), -BOUND, BOUND)
+    return np.asarray(np.clip(raw * origins / (origins + SHRINK_ORIGINS), -BOUND, BOUND))
 
 
 def _half_width(quantiles: Array, floor: float) -> Array:

@@ -78,7 +78,9 @@ def contract_from_meta(meta: Meta) -> Contract:
     """The contract written in a file. Raises ValueError when an entry is missing or does not fit this version."""
     try:
         if int(meta["fc.io"]) != CONTRACT_VERSION or int(meta["fc.calendar"]) != CALENDAR_VERSION:
-            raise ValueError(f"contract {meta['fc.io']}, calendar {meta['fc.calendar']}: this agent reads 1 and 1")
+            raise ValueError(
+                f"contract {meta['fc.io']}, calendar {meta['fc.calendar']}: this agent reads 1 and 1"
+            )
         low, high = json.loads(meta["fc.clip"])
         contract = Contract(
             target=meta["fc.target"],

@@ -4,6 +4,7 @@ Everything here is a function of its arguments: the daemon owns clock, storage a
 what outlives a call: past forecasts that wait for their truth, and the scores that decide who steers.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -25,9 +26,15 @@ Array = NDArray[np.float64]
 # The model steers until its rolling pinball is this much worse than the naive rule's, and comes back below the
 # second figure: hysteresis both ways.
 LOSES_AT = 1.10
-WINS_AT = 1.00
+WINS_AT = 0.97
 RATIO_DAYS = 14
+# Where few plans are made a day, two weeks hold too few to judge by: then the last ones count, up to that age.
 MIN_JUDGED = 6
+RATIO_ORIGINS = 12
+RATIO_DAYS_MOST = 60
+# A file whose own trial did not beat the naive rule by this starts on the bench: with five weeks of data most
+# models lose. It gets its chance when the gateway's own scores say so.
+TRIAL_RATIO = 0.97
 # Past its use-by a model stays only while it still beats the naive rule.
 STALE_RATIO = 1.00
 MAX_PENDING = 1500
@@ -113,17 +120,20 @@ class Forecaster:
     _pending: deque[_Pending] = field(default_factory=lambda: deque(maxlen=MAX_PENDING))
     _benched: bool = False
 
+    def __post_init__(self) -> None:
+        self._benched = not _passed_trial(self.model)
+
     def replace_model(self, model: Model | None) -> None:
         """Swap the model. The old one's errors say nothing about the new one, so its record is dropped."""
         self.model = model
-        self._benched = False
+        self._benched = not _passed_trial(model)
         for each in self._pending:
             each.model_raw = each.model = None
 
     def reset(self) -> None:
         """Forget all errors: after a change of plan or plant they describe another site."""
         self._pending.clear()
-        self._benched = False
+        self._benched = not _passed_trial(self.model)
 
     def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
         """The forecast at `at`, from history before it. `known` [n, K] covers history and horizon, NaN = missing.
@@ -144,12 +154,14 @@ class Forecaster:
         naive_hist = _with_bad_tail(naive_hist, checked_tail)
         types = day_types(self._calendar(first_at, len(naive_hist)))
         naive = naive_robust(
-            naive_hist, types, step_s=spec.step_s, horizon=spec.horizon, limits=(spec.limit_low, spec.limit_high)
+            naive_hist,
+            types,
+            step_s=spec.step_s,
+            horizon=spec.horizon,
+            limits=(spec.limit_low, spec.limit_high),
         )
         floor = 1e-4 * (spec.limit_high - spec.limit_low)
-        naive_done = self._recalibrated(
-            naive.quantiles, [p for p, _ in past["naive"]], floor
-        )
+        naive_done = self._recalibrated(naive.quantiles, [p for p, _ in past["naive"]], floor)
         model_done = None
         if model_raw is not None:
             shift = offsets([p for p, _ in past["model"]], model_raw, step_s=spec.step_s, floor=floor)
@@ -158,23 +170,33 @@ class Forecaster:
         steers, verdict = self._who(model_done, why, scores, first_at)
         reasons.extend(verdict)
         chosen = model_done if steers and model_done is not None else naive_done
-        source = f"model:{self.model.meta.get('fc.id', self.model.sha256[:12])}" if steers and self.model else f"naive:{naive.rule}"
+        source = (
+            f"model:{self.model.meta.get('fc.id', self.model.sha256[:12])}"
+            if steers and self.model
+            else f"naive:{naive.rule}"
+        )
         if steers and self._extrapolating(known, first_at):
             middle = chosen[:, 1:2]
             chosen = self._bounded(middle + OUTSIDE_WIDENING * (chosen - middle))
             reasons.append("known_out_of_training_range")
         if not self._pending or self._pending[-1].first_at < first_at:
-            self._pending.append(_Pending(first_at, chosen, naive.quantiles, naive_done, model_raw, model_done))
+            self._pending.append(
+                _Pending(first_at, chosen, naive.quantiles, naive_done, model_raw, model_done)
+            )
         return QuantileForecast(
             spec.target, spec.unit, at, first_at, spec.step_s, chosen, source, tuple(reasons)
         )
 
     def scores(self, history: Series, at: datetime, days: float = RATIO_DAYS) -> Scores:
-        """Pinball, coverage and bias of what was issued in the last `days`, against the truth known at `at`."""
-        rows = []
-        for each in self._pending:
-            if (at - each.first_at).total_seconds() > days * 86_400:
-                continue
+        """Pinball, coverage and bias of what was issued in the last `days`, against the truth known at `at`.
+
+        Fewer than RATIO_ORIGINS judged forecasts in that time are filled up with older ones.
+        """
+        rows: list[tuple[float, float, float, float, float]] = []
+        for each in reversed(self._pending):
+            age_d = (at - each.first_at).total_seconds() / 86_400
+            if age_d > RATIO_DAYS_MOST or (age_d > days and len(rows) >= RATIO_ORIGINS):
+                break
             truth = self._truth(history, each.first_at, at)
             if np.isfinite(truth).mean() < 0.25:
                 continue
@@ -197,8 +219,12 @@ class Forecaster:
         pinball_model = float(table[both, 2].mean()) if both.any() else float("nan")
         pinball_naive = float(table[both, 1].mean()) if both.any() else float(table[:, 1].mean())
         return Scores(
-            len(rows), float(table[:, 0].mean()), pinball_naive, pinball_model,
-            float(table[:, 3].mean()), float(table[:, 4].mean()),
+            len(rows),
+            float(table[:, 0].mean()),
+            pinball_naive,
+            pinball_model,
+            float(table[:, 3].mean()),
+            float(table[:, 4].mean()),
         )
 
     def _model_raw(
@@ -248,7 +274,7 @@ class Forecaster:
         elif judged and scores.ratio < WINS_AT:
             self._benched = False
         if self._benched:
-            return False, ["drift"]
+            return False, ["drift" if judged else "lost_its_trial"]
         age_d = (at - self.model.trained_to_at).total_seconds() / 86_400
         if age_d > self.model.max_age_d:
             if not judged or scores.ratio >= STALE_RATIO:
@@ -304,6 +330,14 @@ class Forecaster:
             if outside.mean() > 0.1:
                 return True
         return False
+
+
+def _passed_trial(model: Model | None) -> bool:
+    """Did the file's own trial beat the naive rule? A file without that figure counts as tried elsewhere."""
+    if model is None:
+        return True
+    ratio = json.loads(model.meta.get("fc.metrics", "{}")).get("ratio_naive")
+    return ratio is None or float(ratio) <= TRIAL_RATIO
 
 
 def _with_bad_tail(naive_hist: Array, checked: Array | None) -> Array:

@@ -64,9 +64,7 @@ class Model:
         return _checked_output(quantiles, self.contract)
 
 
-def load_model(
-    model_bytes: bytes, *, sha256: str | None = None, expected: Contract | None = None
-) -> Model:
+def load_model(model_bytes: bytes, *, sha256: str | None = None, expected: Contract | None = None) -> Model:
     """Open a model. Raises ModelRefused before a single forecast of an unfit file can leave it.
 
     `sha256` is the hash from the signed manifest; `expected` is the site's own contract: its schema must agree.
@@ -123,7 +121,9 @@ def _check_golden(model: Model) -> None:
         arrays = {name: _unpack(text) for name, text in golden.items()}
         contract = model.contract
         total = contract.hist + contract.horizon
-        known = arrays["known"].reshape(total, len(contract.known)) if contract.known else None
+        known = (
+            arrays["known"].astype(np.float64).reshape(total, len(contract.known)) if contract.known else None
+        )
         got = model.run(arrays["y_hist"].astype(np.float64), known, arrays["cal"].reshape(total, 4))
         wanted = arrays["quantiles"].reshape(contract.horizon, 3)
     except (KeyError, ValueError, TypeError) as error:
@@ -147,7 +147,9 @@ def _checked_output(quantiles: Array, contract: Contract) -> Array:
         raise ModelRefused("output_not_finite", f"shape {quantiles.shape}")
     slack = 1e-5 * max(1.0, abs(contract.limit_high))
     if (quantiles < contract.limit_low - slack).any() or (quantiles > contract.limit_high + slack).any():
-        raise ModelRefused("output_out_of_range", f"{quantiles.min():.4g} to {quantiles.max():.4g} {contract.unit}")
+        raise ModelRefused(
+            "output_out_of_range", f"{quantiles.min():.4g} to {quantiles.max():.4g} {contract.unit}"
+        )
     if (np.diff(quantiles, axis=1) < -slack).any():
         raise ModelRefused("output_crossing", "quantiles are not in order")
     return quantiles

@@ -146,7 +146,9 @@ def _choose(
         for decay_h in DECAYS_H:
             kept = np.exp(-hours / decay_h) if decay_h > 0 else np.zeros_like(hours)
             corrected = fit[:, per_day:] + np.nan_to_num(surprise)[:, None] * kept
-            error = float((np.abs(np.where(shared, truth - corrected[:-1], 0.0)) * weight).sum() / weight.sum())
+            error = float(
+                (np.abs(np.where(shared, truth - corrected[:-1], 0.0)) * weight).sum() / weight.sum()
+            )
             if best is None or error < best[0]:
                 best = (error, f"{name}/{decay_h:g}h", corrected[:-1], corrected[-1])
     if best is None:
@@ -195,7 +197,9 @@ def _cold(values: Array, step_s: int, horizon: int, limits: tuple[float, float])
     # Towards the mean of what was seen: the level of the last hour says little about tomorrow.
     stay = np.exp(-hours / 4.0)
     centre = stay * recent.mean() + (1 - stay) * good.mean()
-    half = max(1.3 * float(good.std()), COLD_SPREAD_SHARE * abs(float(good.mean())), 0.02 * (limits[1] - limits[0]))
+    half = max(
+        1.3 * float(good.std()), COLD_SPREAD_SHARE * abs(float(good.mean())), 0.02 * (limits[1] - limits[0])
+    )
     width = half * (0.3 + 0.7 * (1 - stay))
     return np.sort(np.clip(np.stack([centre - width, centre, centre + width], axis=1), *limits), axis=1)
 

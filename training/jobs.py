@@ -1,0 +1,192 @@
+"""One site's training as one job with a plain contract: paths in, a row of results out, in any process."""
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from agent.errors import TrimloadError
+
+from agent.inference.model import load_model
+from training.dataset import DataError, country_holidays, load_frame
+from training.fit import fit_target
+
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """Everything one fit needs; picklable. `site` is None for bare data without a site file."""
+
+    data: Path
+    target: str
+    out: Path
+    time_column: str
+    tz: str
+    step_s: int
+    horizon: int
+    known: tuple[str, ...] = ()
+    known_units: tuple[str, ...] = ()
+    unit: str = ""
+    country: str | None = None
+    hist_days: int | None = None
+    limits: tuple[float, float] | None = None
+    train_end: datetime | None = None
+    seed: int = 1
+    quick: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """`error` is None on success; `tries` counts attempts."""
+
+    name: str
+    target: str
+    model: str | None
+    model_sha256: str | None
+    metrics: str | None
+    error: str | None
+    fix: str | None
+    tries: int
+
+
+def run_job(job: FitJob, tick: Tick = lambda _: None) -> JobResult:
+    """Fit, write OUT/TARGET.onnx atomically, say how it went. A fault of the data is a result, not an exception."""
+    try:
+        columns = (job.target, *job.known)
+        frame = load_frame(
+            job.data, time_column=job.time_column, columns=columns, step_s=job.step_s, tz=job.tz
+        )
+        holidays = (
+            country_holidays(job.country, frame.first_at.date(), frame.end_at.date())
+            if job.country
+            else frozenset()
+        )
+        model_bytes = fit_target(
+            frame,
+            target=job.target,
+            unit=job.unit,
+            step_s=job.step_s,
+            horizon=job.horizon,
+            tz=job.tz,
+            seed=job.seed,
+            quick=job.quick,
+            known=job.known,
+            known_units=job.known_units,
+            hist_days=job.hist_days,
+            limits=job.limits,
+            holidays=holidays,
+            train_end=job.train_end,
+            tick=tick,
+        )
+        path = job.out / f"{_file_name(job.target)}.onnx"
+        write_atomically(path, model_bytes)
+    except (TrimloadError, OSError) as error:
+        fix = error.fix if isinstance(error, TrimloadError) else "check the path and its permissions"
+        text = error.what if isinstance(error, TrimloadError) else str(error)
+        return JobResult(job.name, job.target, None, None, None, text, fix, 1)
+    model = load_model(model_bytes)
+    return JobResult(
+        job.name,
+        job.target,
+        str(path),
+        sha256(model_bytes).hexdigest(),
+        model.meta["fc.metrics"],
+        None,
+        None,
+        1,
+    )
+
+
+def run_jobs(jobs: Sequence[FitJob], *, processes: int, retries: int = 1) -> Iterator[JobResult]:
+    """Results as they come, from a local process pool. A crashed process costs its own job a retry, no other."""
+    waiting = dict.fromkeys(range(len(jobs)), 0)
+    for attempt in range(retries + 1):
+        failed: dict[int, JobResult] = {}
+        # spawn: a forked child would inherit onnxruntime's and LightGBM's threads half-way.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            futures = {pool.submit(run_job, jobs[place]): place for place in waiting}
+            for future in as_completed(futures):
+                place = futures[future]
+                crash = future.exception()
+                if crash is not None:
+                    result = JobResult(
+                        jobs[place].name,
+                        jobs[place].target,
+                        None,
+                        None,
+                        None,
+                        f"the job's process failed: {crash!r}",
+                        "look for the out-of-memory killer, then run this site alone",
+                        attempt + 1,
+                    )
+                else:
+                    result = future.result()
+                if result.error is not None and crash is not None and attempt < retries:
+                    failed[place] = result
+                    continue
+                yield JobResult(**{**result.__dict__, "tries": attempt + 1})
+        if not failed:
+            return
+        waiting = dict.fromkeys(failed, attempt + 1)
+
+
+def site_facts(path: Path, target: str) -> dict[str, Any]:
+    """Time zone, unit and limits that a site file gives for a target. Raises DataError when it cannot be read."""
+    try:
+        site = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise DataError(
+            f"cannot read the site file: {error}", str(path), "run trimload check on it"
+        ) from error
+    head = site.get("site", site)
+    found: dict[str, Any] = {}
+    zone = head.get("timezone") or head.get("tz") or head.get("time_zone")
+    if zone:
+        found["tz"] = zone
+    if head.get("country"):
+        found["country"] = head["country"]
+    tag = _find_tag(site, target)
+    if tag is not None:
+        if "unit" in tag:
+            found["unit"] = str(tag["unit"])
+        bounds = tag.get("range")
+        if isinstance(bounds, list) and len(bounds) == 2:
+            found["limits"] = (float(bounds[0]), float(bounds[1]))
+        elif "min" in tag and "max" in tag:
+            found["limits"] = (float(tag["min"]), float(tag["max"]))
+    return found
+
+
+def _find_tag(node: Any, target: str) -> dict[str, Any] | None:
+    """The table of a tag: one with that id or name, or one that stands under that key in a `tags` table."""
+    if isinstance(node, dict):
+        if target in (node.get("id"), node.get("name"), node.get("tag")):
+            return node
+        tags = node.get("tags")
+        if isinstance(tags, dict) and isinstance(tags.get(target), dict):
+            return dict(tags[target])
+        children = list(node.values())
+    elif isinstance(node, list):
+        children = node
+    else:
+        return None
+    return next((found for child in children if (found := _find_tag(child, target)) is not None), None)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _file_name(target: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in target)
