@@ -14,6 +14,10 @@ from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
 
 # A machine that runs unwanted costs less than air that is missing.
 _UNWANTED_SHARE = 0.5
+# In the second pass missing air outweighs any idle running.
+_URGENT = 100.0
+# m3/min: less missing flow is rounding.
+_COVERED = 1e-6
 
 
 def priority(tables: Tables) -> list[int]:
@@ -28,25 +32,44 @@ def priority(tables: Tables) -> list[int]:
 
 def greedy(tables: Tables, delivered: Floats) -> Bools:
     """A feasible schedule [N, n] that covers flow [N] plus reserve as far as machines allow."""
-    steps, count = tables.steps, tables.count
-    on = np.zeros((steps, count), dtype=bool)
-    missing = delivered + tables.reserve
+    on = np.zeros((tables.steps, tables.count), dtype=bool)
     # Machines that will run anyway relieve the others: count what windows force first.
-    for index in range(count):
-        covered = np.where(
-            tables.is_forced_flow[:, index], tables.forced_flow[:, index], tables.flow_full[index]
-        )
-        missing = missing - np.where(tables.must_on[:, index], covered, 0.0)
-    for index in priority(tables):
-        wanted = missing > 1e-6
-        weight = tables.step_min * np.minimum(
-            np.maximum(np.abs(missing) / max(tables.flow_full[index], 1e-9), 0.05), 1.0
-        )
-        off_eur = np.where(wanted, weight, 0.0)
-        off_eur += np.where(tables.must_on[:, index], FORBIDDEN_EUR, 0.0)
-        on_eur = np.where(wanted, 0.0, tables.step_min * _UNWANTED_SHARE)
-        on_eur += np.where(tables.must_off[:, index], FORBIDDEN_EUR, 0.0)
-        on[:, index] = plan_machine(tables, off_eur, on_eur, index)
+    missing = delivered + tables.reserve - (_offered(tables) * tables.must_on).sum(axis=1)
+    order = priority(tables)
+    for index in order:
+        on[:, index] = _plan_for(tables, missing, index, urgency=1.0)
         gained = on[:, index] & ~tables.must_on[:, index]
         missing = missing - np.where(gained, tables.flow_full[index], 0.0)
+    if missing.max(initial=0.0) > _COVERED:
+        _close_gaps(tables, on, missing, order)
     return on
+
+
+def _offered(tables: Tables) -> Floats:
+    """Flow [N, n] that each machine covers when it runs."""
+    return np.where(tables.is_forced_flow, tables.forced_flow, tables.flow_full)
+
+
+def _plan_for(tables: Tables, missing: Floats, index: int, *, urgency: float) -> list[bool]:
+    """Schedule of one machine that is wanted where flow is missing [N]."""
+    wanted = missing > _COVERED
+    share = np.abs(missing) / max(tables.flow_full[index], 1e-9)
+    weight = urgency * tables.step_min * np.clip(share, 0.05, 1.0)
+    off_eur = np.where(wanted, weight, 0.0)
+    off_eur += np.where(tables.must_on[:, index], FORBIDDEN_EUR, 0.0)
+    on_eur = np.where(wanted, 0.0, tables.step_min * _UNWANTED_SHARE)
+    on_eur += np.where(tables.must_off[:, index], FORBIDDEN_EUR, 0.0)
+    return plan_machine(tables, off_eur, on_eur, index)
+
+
+def _close_gaps(tables: Tables, on: Bools, missing: Floats, order: list[int]) -> None:
+    """Second pass over what is still missing: now a machine runs long for the sake of one step."""
+    for index in order:
+        own = np.where(on[:, index], tables.flow_full[index], 0.0)
+        own = np.where(tables.must_on[:, index], 0.0, own)
+        without = missing + own
+        on[:, index] = _plan_for(tables, without, index, urgency=_URGENT)
+        gained = on[:, index] & ~tables.must_on[:, index]
+        missing = without - np.where(gained, tables.flow_full[index], 0.0)
+        if missing.max(initial=0.0) <= _COVERED:
+            return
