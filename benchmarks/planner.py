@@ -24,7 +24,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent.clock import cpu_s
-
 from agent.planner.budget import Budget
 from agent.planner.case_file import parse_case
 from agent.planner.dispatch import Dispatch

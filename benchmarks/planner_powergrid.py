@@ -23,7 +23,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent.clock import cpu_s
-
 from agent.planner.budget import Budget
 from agent.planner.dispatch import Dispatch
 from agent.planner.exact import relaxed_bound

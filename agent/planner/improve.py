@@ -8,10 +8,14 @@ dispatch. docs/planner.md tells why in this order and what each part is worth.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from agent.planner.coarse import block_starts, coarsened
+from agent.planner.commit import greedy
+from agent.planner.dispatch import Dispatch
 from agent.planner.kicks import flip_blocks, kick
 from agent.planner.levels import (
     best_sets_and_levels,
@@ -22,10 +26,10 @@ from agent.planner.levels import (
 )
 from agent.planner.one_machine import replan_machine
 from agent.planner.polish import polish
-from agent.planner.search import LEAST_GAIN_EUR, Search, repaired
+from agent.planner.search import LEAST_GAIN_EUR, Search, faulty_machines, repaired
 from agent.planner.set_dp import best_sets
-from agent.planner.stage import Stage, delivered_flow, make_stage, stage_total
-from agent.planner.tables import Bools, Floats
+from agent.planner.stage import Stage, delivered_flow, flat_path, make_stage, stage_total
+from agent.planner.tables import Bools, Floats, compile_tables
 
 # Up to this many machines the pressure joins the programme over all sets.
 LEVEL_MACHINES = 6
@@ -40,6 +44,9 @@ LARGE_TARGET_SHARES = (0.0, 0.3)
 # Pressure programmes in a row: repeated along the new path, or over different groups.
 LEVEL_TURNS = 3
 MOST_ROUNDS = 12
+# Merged steps are used where they are at most this share of the steps, with this share of the budget.
+MERGED_SHARE = 0.75
+MERGED_BUDGET = 0.2
 FLIPS = 12
 # Stage costs differ by less than this through rounding.
 _STAGE_GAIN_EUR = 1e-5
@@ -50,8 +57,17 @@ def improve(search: Search, on: Bools) -> None:
     search.price(on)
     if search.best is None or not search.may_sweep():
         return
-    tables = search.tables
     rng = np.random.default_rng(7)
+    _from_merged_steps(search)
+    _first(search, on, rng)
+    _rounds(search, rng)
+
+
+def _first(search: Search, on: Bools, rng: np.random.Generator) -> None:
+    """Sets of machines, with the receiver's pressure where it matters, under the paid peak."""
+    tables = search.tables
+    if search.best is None:
+        return
     stage = search.stage_of(search.best, peak_target_kw=_paid_peak(search))
     if storage_matters(tables) and tables.count <= LEVEL_MACHINES:
         everyone = list(range(tables.count))
@@ -59,7 +75,34 @@ def improve(search: Search, on: Bools) -> None:
     else:
         candidate = sweep_pairs(search, stage, sweep_sets(search, stage, on, rng))
     search.price(candidate)
-    _rounds(search, rng)
+
+
+def _from_merged_steps(search: Search) -> None:
+    """Price the schedule of the problem on merged steps, where there is something to merge.
+
+    Its programmes and sweeps count as the share of the steps that they work on.
+    """
+    tables = search.tables
+    starts = block_starts(tables)
+    if len(starts) > MERGED_SHARE * tables.steps:
+        return
+    share = len(starts) / tables.steps
+    merged = compile_tables(coarsened(tables, starts))
+    budget = replace(
+        search.budget,
+        lps=max(int(search.budget.lps * MERGED_BUDGET / share), 2),
+        sweeps=max(int(search.budget.sweeps * MERGED_BUDGET / share), 2),
+        kicks=0,
+    )
+    coarse = Search(merged, Dispatch(merged), budget)
+    improve(coarse, greedy(merged, flat_path(merged)[0]))
+    search.lps += int(np.ceil(coarse.lps * share))
+    search.sweeps += int(np.ceil(coarse.sweeps * share))
+    if coarse.best is not None:
+        lengths = np.diff(np.append(starts, tables.steps))
+        expanded = np.repeat(coarse.best_on, lengths, axis=0)
+        if not faulty_machines(tables, expanded):
+            search.price(expanded)
 
 
 def improve_from(search: Search, on: Bools) -> None:

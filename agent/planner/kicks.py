@@ -21,7 +21,7 @@ from agent.planner.tables import Bools, Tables
 # Added to the wrong state while a change is forced: above any gain, small in single precision.
 _FORCE_EUR = 1e3
 # A kick that costs more than this share of the plan is not followed up.
-_HOPELESS_SHARE = 0.005
+_HOPELESS_SHARE = 0.006
 
 
 def blocks(tables: Tables, on: Bools) -> list[Change]:
