@@ -151,6 +151,8 @@ def _moves(search: Search, rng: np.random.Generator) -> list[Callable[[], None]]
     moves.append(lambda: flip_blocks(search, _best_peak(search), tries=FLIPS))
     moves += [partial(_polish, search, elastic) for elastic in CHANGE_ELASTICITIES]
     moves.append(lambda: kick(search, _best_peak(search), pairs_once, tries=search.budget.kicks))
+    if search.budget.level_kicks and search.tables.count <= LEVEL_MACHINES:
+        moves.append(lambda: kick(search, _best_peak(search), _levels_around, tries=search.budget.kicks))
     return moves
 
 
@@ -201,6 +203,14 @@ def sweep_levels(search: Search, stage: Stage, on: Bools, group: list[int], grid
         peak_target_kw=stage.peak_target_kw,
     )
     return sweep_pairs(search, along, repaired(along, first))
+
+
+def _levels_around(search: Search, stage: Stage, on: Bools) -> Bools:
+    """All machines and the pressure together, under a stage that forces something."""
+    if search.best is None:
+        return on
+    grid = corridor_grid(search.tables, search.best.pressure)
+    return sweep_levels(search, stage, on, list(range(search.tables.count)), grid)
 
 
 def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator) -> Bools:

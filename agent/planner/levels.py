@@ -151,8 +151,7 @@ def _costs(stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Fl
     for machine in group:
         full = np.concatenate([full, full + stage.full[:, machine, None]], axis=1)
         base = np.concatenate([base, base + stage.base[:, machine, None]], axis=1)
-        off = np.where(tables.must_on[:, machine], np.float32(FORBIDDEN_EUR), np.float32(0.0))
-        off = off[:, None]
+        off = stage.off_eur[:, machine, None]
         extra = np.concatenate([extra + off, extra + stage.on_eur[:, machine, None]], axis=1)
     # The stage's own pressure term belongs to its path: exchange it for the level's.
     above = pressure_kw[:, None, None, :]

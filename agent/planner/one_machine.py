@@ -88,7 +88,7 @@ def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats
         np.stack([base, base + stage.base[:, machine]], axis=1),
         stage.flow[:, None],
     )
-    off = cost[:, 0] + np.where(tables.must_on[:, machine], FORBIDDEN_EUR, 0.0)
+    off = cost[:, 0] + stage.off_eur[:, machine]
     return off, cost[:, 1] + stage.on_eur[:, machine]
 
 

@@ -50,7 +50,7 @@ def subset_costs(
     for machine in group:
         full_s = np.concatenate([full_s, full_s + stage.full[:, machine, None]], axis=1)
         base_s = np.concatenate([base_s, base_s + stage.base[:, machine, None]], axis=1)
-        off = np.where(tables.must_on[:, machine], FORBIDDEN_EUR, 0.0)[:, None]
+        off = stage.off_eur[:, machine, None]
         extra = np.concatenate([extra + off, extra + stage.on_eur[:, machine, None]], axis=1)
     return stage.charge(power, full_s, base_s, flow[:, None]) + extra
 

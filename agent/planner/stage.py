@@ -25,6 +25,8 @@ class Stage:
     `full`, `base` [N, n]: flow at full load and least flow, zero where manual.
     `fixed_kw` [N]: power that no choice of machines changes: manual machines (`manual_kw`) and
     pressure above the reference.
+    `on_eur`, `off_eur` [N, n]: run cost when on; FORBIDDEN_EUR in the state that windows, or the hold
+    of the state at the start, exclude.
     `peak_target_kw`: power above which `peak_eur_kw` [N] is charged; +inf without a charge.
     """
 
@@ -46,6 +48,7 @@ class Stage:
     peak_eur_kw: Floats
     peak_target_kw: float
     on_eur: Floats
+    off_eur: Floats
 
     def charge(self, power: Floats, full: Floats, base: Floats, flow: Floats) -> Floats:
         """EUR of the step for sets given by power, full and least flow, all [N, ...].
@@ -145,7 +148,13 @@ def make_stage(
     if charge is not None and not traded:
         peak = peak_target_kw + _shape_in_interval(tables, delivered) - tables.other_kw - fixed
         peak_eur = charge.price_eur_kw * share
-    on_eur = np.where(tables.must_off, FORBIDDEN_EUR, tables.on_eur)
+    held_on, held_off = _held(tables)
+    on_eur = np.where(tables.must_off | held_off, FORBIDDEN_EUR, tables.on_eur)
+    unserved = problem.penalties.unserved_eur_m3 * tables.step_min
+    if price_eur_m3 is not None and elastic > 0.0:
+        # What a set cannot deliver, the store sells at its price.
+        traded_eur = np.maximum(price_eur_m3, 0.0) * (1.0 + elastic) * tables.step_min
+        unserved = np.minimum(unserved, traded_eur)
     return Stage(
         tables=tables,
         flow=delivered - (tables.forced_flow * tables.is_forced_flow).sum(axis=1),
@@ -156,7 +165,7 @@ def make_stage(
         fixed_kw=fixed,
         manual_kw=manual,
         energy_eur_kw=energy,
-        unserved_eur=problem.penalties.unserved_eur_m3 * tables.step_min,
+        unserved_eur=unserved,
         reserve_eur=problem.penalties.reserve_eur_m3 * tables.step_min,
         reserve=tables.reserve,
         limit_kw=limit,
@@ -165,6 +174,7 @@ def make_stage(
         peak_eur_kw=peak_eur,
         peak_target_kw=peak_target_kw,
         on_eur=on_eur,
+        off_eur=np.where(tables.must_on | held_on, FORBIDDEN_EUR, 0.0),
     )
 
 
@@ -176,6 +186,13 @@ def narrowed(stage: Stage) -> Stage:
         if isinstance(getattr(stage, field.name), np.ndarray)
     }
     return replace(stage, **changed)
+
+
+def _held(tables: Tables) -> tuple[Bools, Bools]:
+    """Steps [N, n] in which a machine is still held on, and held off, by its state at the start."""
+    release = np.array([times.initial_release for times in tables.relaxed], dtype=np.int64)
+    held = np.arange(tables.steps)[:, None] < release[None, :]
+    return held & tables.initially_on, held & ~tables.initially_on
 
 
 def _shape_in_interval(tables: Tables, delivered: Floats) -> Floats:
@@ -235,7 +252,7 @@ def switching_eur(tables: Tables, on: Bools) -> Floats:
 
 
 def stage_total(stage: Stage, on: Bools) -> float:
-    """Cost of a whole schedule in stage terms; FORBIDDEN_EUR for each step of a must missed."""
+    """Cost of a whole schedule in stage terms; FORBIDDEN_EUR for each step in a wrong state."""
     tables = stage.tables
-    missed = float((tables.must_on & ~on).sum())
-    return float(stage.cost(on).sum() + switching_eur(tables, on).sum()) + FORBIDDEN_EUR * missed
+    missed = float(stage.off_eur[~on].sum())
+    return float(stage.cost(on).sum() + switching_eur(tables, on).sum()) + missed

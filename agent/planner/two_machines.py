@@ -96,7 +96,6 @@ def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
     full, base = rest(stage.full), rest(stage.base)
     costs = np.empty((steps, 2, 2, count))
     flow = stage.flow[:, None]
-    off_eur = np.where(tables.must_on, FORBIDDEN_EUR, 0.0)
     for sa in (0, 1):
         for sb in (0, 1):
             cost = stage.charge(
@@ -105,8 +104,8 @@ def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
                 base + sa * stage.base[:, a] + sb * stage.base[:, b],
                 flow,
             )
-            cost += (stage.on_eur if sa else off_eur)[:, a]
-            cost += (stage.on_eur if sb else off_eur)[:, b]
+            cost += (stage.on_eur if sa else stage.off_eur)[:, a]
+            cost += (stage.on_eur if sb else stage.off_eur)[:, b]
             costs[:, sa, sb, :] = cost
     return costs
 
