@@ -41,6 +41,7 @@ class Plan:
     holidays: frozenset[date] = frozenset()
     hist_days: int | None = None
     seed: int = 1
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def origins_from_file(path: Path, frame: Frame) -> tuple[int, ...]:
 
 
 def run_backtest(
-    frame: Frame, plan: Plan, models: Sequence[str], *, tick: Tick = lambda _: None, cut: bool = True
+    frame: Frame, plan: Plan, models: Sequence[str], *, tick: Tick = lambda _: None
 ) -> list[Result]:
-    """Forecasts of each method at each origin. With `cut` each sees a history that ends at its origin."""
+    """Forecasts of each method at each origin. The learned ones see a history that ends at its origin."""
     unknown = [name for name in models if name not in MODELS]
     if unknown:
         raise DataError(f"no model {', '.join(unknown)}", "--models", f"name some of {', '.join(MODELS)}")
@@ -220,7 +221,7 @@ def _learned(
         contract,
         end_row=plan.train_end_row,
         seed=plan.seed,
-        quick=False,
+        quick=plan.quick,
         holidays=plan.holidays,
         parts=parts,
         tick=tick,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from agent.errors import TrimloadError
 
+from agent.errors import TrimloadError
 from agent.inference.contract import QUANTILES
 from training.backtest import (
     MODELS,
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "--predictions", type=Path, metavar="OUT.csv", help="model,origin,timestamp,p10,p50,p90"
     )
     backtest.add_argument("--hist-days", type=int)
+    backtest.add_argument("--quick", action="store_true", help="small training, for a first look")
     backtest.add_argument("--limits", type=_pair, metavar="LOW,HIGH")
     backtest.set_defaults(run=_backtest)
 
@@ -250,6 +251,7 @@ def _backtest(options: argparse.Namespace) -> int:
         holidays,
         options.hist_days,
         options.seed,
+        options.quick,
     )
     models = _names(options.models)
     with _progress(len(origins) * len(models)) as tick:

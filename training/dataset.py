@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from agent.errors import TrimloadError
 from numpy.typing import NDArray
+
+from agent.errors import TrimloadError
 
 Column = NDArray[np.float64]
 

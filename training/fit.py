@@ -305,7 +305,7 @@ def _choose_share(truth: F32, trees: Array, network: Array) -> float:
 
 
 def _static_offsets(truth: F32, quantiles: Array, step_s: int) -> Array:
-    """[H, 3]: each quantile's own error quantile by block of six hours, half of it: the slice is one season."""
+    """[H, 3]: each quantile's own error quantile by block of six hours, most of it: the slice is one season."""
     horizon = truth.shape[1]
     out = np.zeros((horizon, 3))
     block = max(1, BLOCK_H * 3600 // step_s)
@@ -315,7 +315,7 @@ def _static_offsets(truth: F32, quantiles: Array, step_s: int) -> Array:
             error = truth[:, part] - quantiles[:, part, place]
             error = error[np.isfinite(error)]
             if len(error) and level != 0.5:
-                out[part, place] = 0.6 * np.quantile(error, level)
+                out[part, place] = 0.75 * np.quantile(error, level)
     return out
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import TrimloadError
-
 from agent.inference.model import load_model
 from training.dataset import DataError, country_holidays, load_frame
 from training.fit import fit_target

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.inference.forecaster import Forecaster, TargetSpec
-from agent.inference.model import Model, ModelRefused, load_model
+from agent.inference.model import Model, ModelRefusedError, load_model
 from agent.inference.series import Series
 from training.dataset import DataError, Frame
 from training.gate import Verdict, judge
@@ -35,7 +35,7 @@ def open_model(path: Path) -> tuple[bytes, Model]:
         raise DataError(
             f"cannot read the model: {error}", str(path), "name a file made by trimload-train fit"
         ) from error
-    except ModelRefused as error:
+    except ModelRefusedError as error:
         raise DataError(f"a gateway would refuse this model: {error}", str(path), "fit it again") from error
 
 

@@ -14,6 +14,9 @@ from training.graph import GraphBuilder
 F32 = NDArray[np.float32]
 
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
 @dataclass(frozen=True)
 class TreeSize:
     """One point of the grid. Small trees on purpose: rows of one plant overlap, a year is about 300 samples."""
@@ -143,7 +146,8 @@ class _Nodes:
 
 
 def _floor32(value: float) -> float:
-    rounded = np.float32(value)
+    # LightGBM writes 1e300 for 'every number goes left, only a gap goes right'.
+    rounded = np.float32(np.clip(value, -FLOAT32_MAX, FLOAT32_MAX))
     if float(rounded) > value:
         rounded = np.nextafter(rounded, np.float32(-np.inf))
     return float(rounded)

@@ -4,6 +4,7 @@ Trees answer any input with plausible numbers, also one that is all NaN: the che
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def flat_run(values: Array) -> int:
 def longest_flat_run(values: Array) -> int:
     """The longest run of one value in a series, steps: what training writes into the file."""
     best = run = 1
-    for before, now in zip(values[:-1], values[1:], strict=True):
+    for before, now in pairwise(values):
         run = run + 1 if np.isfinite(now) and abs(now - before) <= 1e-9 * max(1.0, abs(now)) else 1
         best = max(best, run)
     return best

@@ -17,7 +17,7 @@ from agent.inference.calendar import calendar_columns, day_types
 from agent.inference.checks import check_history
 from agent.inference.conformal import KEEP_DAYS_MOST, PastForecast, offsets
 from agent.inference.contract import QUANTILES
-from agent.inference.model import Model, ModelRefused
+from agent.inference.model import Model, ModelRefusedError
 from agent.inference.naive import LOOK_BACK_DAYS, naive_robust
 from agent.inference.series import Series, window
 
@@ -254,7 +254,7 @@ class Forecaster:
         started = self.elapsed() if self.elapsed else 0.0
         try:
             raw = model.run(checked.values, known_window, self._calendar(first_at, contract.hist))
-        except ModelRefused as refused:
+        except ModelRefusedError as refused:
             return None, checked.values, refused.code
         if self.elapsed and self.elapsed() - started > SLOW_RUN_S:
             return None, checked.values, "slow_run"

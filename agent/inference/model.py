@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agent.inference.checks import InputLimits
 from agent.inference.contract import Contract, contract_from_meta
-from agent.inference.runtime import RuntimeRefusal, Session
+from agent.inference.runtime import RuntimeRefusalError, Session
 
 Array = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -22,7 +22,7 @@ MAX_MODEL_BYTES = 8 * 1024 * 1024
 GOLDEN_TOLERANCE = 1e-3
 
 
-class ModelRefused(Exception):
+class ModelRefusedError(Exception):
     """The file may not be used; `code` is the reason for telemetry."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -48,7 +48,7 @@ class Model:
         """[H, 3] quantiles in the target's unit.
 
         `y_hist` [L], `known` [L+H, K] or None when K = 0, `cal` [L+H, 4], `offsets` [H, 3] or None.
-        Raises ModelRefused when the run fails or its output is not finite, not sorted or outside the limits.
+        Raises ModelRefusedError when the run fails or its output is not finite, not sorted or outside the limits.
         """
         inputs = {"y_hist": y_hist.astype(np.float32), "cal": cal}
         shift = np.zeros((self.contract.horizon, 3)) if offsets is None else offsets
@@ -59,25 +59,25 @@ class Model:
             inputs["known"] = known.astype(np.float32)
         try:
             quantiles = np.asarray(self.session.run(inputs)[0], dtype=np.float64)
-        except RuntimeRefusal as error:
-            raise ModelRefused("run_failed", str(error)) from error
+        except RuntimeRefusalError as error:
+            raise ModelRefusedError("run_failed", str(error)) from error
         return _checked_output(quantiles, self.contract)
 
 
 def load_model(model_bytes: bytes, *, sha256: str | None = None, expected: Contract | None = None) -> Model:
-    """Open a model. Raises ModelRefused before a single forecast of an unfit file can leave it.
+    """Open a model. Raises ModelRefusedError before a single forecast of an unfit file can leave it.
 
     `sha256` is the hash from the signed manifest; `expected` is the site's own contract: its schema must agree.
     """
     if len(model_bytes) > MAX_MODEL_BYTES:
-        raise ModelRefused("too_big", f"{len(model_bytes)} bytes, at most {MAX_MODEL_BYTES}")
+        raise ModelRefusedError("too_big", f"{len(model_bytes)} bytes, at most {MAX_MODEL_BYTES}")
     digest = hashlib.sha256(model_bytes).hexdigest()
     if sha256 is not None and digest != sha256:
-        raise ModelRefused("wrong_hash", f"sha256 is {digest}, the manifest says {sha256}")
+        raise ModelRefusedError("wrong_hash", f"sha256 is {digest}, the manifest says {sha256}")
     try:
         session = Session(model_bytes)
-    except RuntimeRefusal as error:
-        raise ModelRefused("not_loadable", str(error)) from error
+    except RuntimeRefusalError as error:
+        raise ModelRefusedError("not_loadable", str(error)) from error
     meta = session.metadata()
     try:
         contract = contract_from_meta(meta)
@@ -94,9 +94,9 @@ def load_model(model_bytes: bytes, *, sha256: str | None = None, expected: Contr
             session=session,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelRefused("bad_metadata", str(error)) from error
+        raise ModelRefusedError("bad_metadata", str(error)) from error
     if expected is not None and expected.schema_sha256() != contract.schema_sha256():
-        raise ModelRefused("wrong_schema", f"the file is for {contract.canonical()}")
+        raise ModelRefusedError("wrong_schema", f"the file is for {contract.canonical()}")
     _check_shapes(session, contract)
     _check_golden(model)
     return model
@@ -112,7 +112,7 @@ def _check_shapes(session: Session, contract: Contract) -> None:
     if contract.known:
         wanted["known"] = (total, len(contract.known))
     if session.input_shapes() != wanted:
-        raise ModelRefused("wrong_shape", f"inputs {session.input_shapes()}, the contract says {wanted}")
+        raise ModelRefusedError("wrong_shape", f"inputs {session.input_shapes()}, the contract says {wanted}")
 
 
 def _check_golden(model: Model) -> None:
@@ -127,10 +127,10 @@ def _check_golden(model: Model) -> None:
         got = model.run(arrays["y_hist"].astype(np.float64), known, arrays["cal"].reshape(total, 4))
         wanted = arrays["quantiles"].reshape(contract.horizon, 3)
     except (KeyError, ValueError, TypeError) as error:
-        raise ModelRefused("bad_metadata", f"golden vector: {error}") from error
+        raise ModelRefusedError("bad_metadata", f"golden vector: {error}") from error
     worst = float(np.abs(got - wanted).max())
     if not worst <= GOLDEN_TOLERANCE * model.scale:
-        raise ModelRefused("golden_differs", f"by {worst:.3g} {contract.unit}")
+        raise ModelRefusedError("golden_differs", f"by {worst:.3g} {contract.unit}")
 
 
 def pack(array: NDArray[np.float32]) -> str:
@@ -144,12 +144,12 @@ def _unpack(text: str) -> F32:
 
 def _checked_output(quantiles: Array, contract: Contract) -> Array:
     if quantiles.shape != (contract.horizon, 3) or not np.isfinite(quantiles).all():
-        raise ModelRefused("output_not_finite", f"shape {quantiles.shape}")
+        raise ModelRefusedError("output_not_finite", f"shape {quantiles.shape}")
     slack = 1e-5 * max(1.0, abs(contract.limit_high))
     if (quantiles < contract.limit_low - slack).any() or (quantiles > contract.limit_high + slack).any():
-        raise ModelRefused(
+        raise ModelRefusedError(
             "output_out_of_range", f"{quantiles.min():.4g} to {quantiles.max():.4g} {contract.unit}"
         )
     if (np.diff(quantiles, axis=1) < -slack).any():
-        raise ModelRefused("output_crossing", "quantiles are not in order")
+        raise ModelRefusedError("output_crossing", "quantiles are not in order")
     return quantiles

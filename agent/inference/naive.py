@@ -124,10 +124,11 @@ def _choose(
     last_values = values[before]
     hours = (np.arange(truth.shape[1]) + 1) * step_s / 3600
     # A gap in one rule's values must not make it look good: every rule is scored on the same steps.
-    usable = {}
-    for name, fit in rules.items():
-        if np.isfinite(fit[-1, per_day:]).mean() >= MIN_RULE_SHARE and np.isfinite(fit[:-1, per_day:]).any():
-            usable[name] = fit
+    usable = {
+        name: fit
+        for name, fit in rules.items()
+        if np.isfinite(fit[-1, per_day:]).mean() >= MIN_RULE_SHARE and np.isfinite(fit[:-1, per_day:]).any()
+    }
     if not usable:
         return None
     shared = np.isfinite(truth)

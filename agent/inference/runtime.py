@@ -24,7 +24,7 @@ class Session:
     """One loaded graph: one thread, no memory arena, from bytes only (a path could pull in other files)."""
 
     def __init__(self, model_bytes: bytes) -> None:
-        """Raises RuntimeRefusal when the bytes are no graph this runtime can run."""
+        """Raises RuntimeRefusalError when the bytes are no graph this runtime can run."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -37,7 +37,7 @@ class Session:
                 model_bytes, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises bare RuntimeError subclasses of its own
-            raise RuntimeRefusal(str(error).strip().splitlines()[0]) from error
+            raise RuntimeRefusalError(str(error).strip().splitlines()[0]) from error
 
     def metadata(self) -> dict[str, str]:
         """The file's custom metadata, as stored."""
@@ -48,12 +48,12 @@ class Session:
         return {node.name: tuple(node.shape) for node in self._session.get_inputs()}
 
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
-        """All outputs in the graph's order. Raises RuntimeRefusal when the run fails."""
+        """All outputs in the graph's order. Raises RuntimeRefusalError when the run fails."""
         try:
             return list(self._session.run(None, dict(inputs)))
         except Exception as error:
-            raise RuntimeRefusal(str(error).strip().splitlines()[0]) from error
+            raise RuntimeRefusalError(str(error).strip().splitlines()[0]) from error
 
 
-class RuntimeRefusal(Exception):
+class RuntimeRefusalError(Exception):
     """onnxruntime would not load or run a graph; the text is its own first line."""

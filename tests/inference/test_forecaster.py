@@ -1,0 +1,201 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import onnx
+import pytest
+
+from agent.inference.forecaster import Forecaster, TargetSpec
+from agent.inference.model import ModelRefusedError, load_model
+from agent.inference.series import Series
+from tests.inference.load_plant import FIRST_AT, STEP_S, plant_frame
+
+SPEC = TargetSpec("load", "kW", STEP_S, 24, "UTC", 0.0, 60.0)
+ORIGIN = 40 * 24
+
+
+def inputs(days=60):
+    frame = plant_frame(days)
+    history = Series(FIRST_AT, STEP_S, frame.columns["load"].copy())
+    known = Series(FIRST_AT, STEP_S, frame.columns["temp"][:, None].copy())
+    return history, known
+
+
+def at(row):
+    return FIRST_AT + timedelta(hours=row)
+
+
+def with_trial(model, ratio):
+    """The same model with another result of its trial in the metadata."""
+    return replace(model, meta={**model.meta, "fc.metrics": f'{{"ratio_naive": {ratio}}}'})
+
+
+def test_the_model_steers_and_forecasts_tomorrow(model_bytes):
+    history, known = inputs()
+    forecaster = Forecaster(SPEC, with_trial(load_model(model_bytes), 0.8))
+
+    answer = forecaster.forecast(history, known, at(ORIGIN))
+
+    truth = history.values[ORIGIN : ORIGIN + 24]
+    assert answer.source.startswith("model:load-")
+    assert answer.reasons == ()
+    # Noise of 1 alone gives a mean error of 0.8.
+    assert np.abs(answer.quantiles[:, 1] - truth).mean() < 2.0
+
+
+def test_without_a_model_the_naive_rule_answers():
+    history, _ = inputs()
+
+    answer = Forecaster(SPEC).forecast(history, None, at(ORIGIN))
+
+    assert answer.source.startswith("naive:")
+    assert answer.reasons == ("no_model",)
+
+
+def test_a_model_that_lost_its_own_trial_starts_on_the_bench(model_bytes):
+    history, known = inputs()
+
+    answer = Forecaster(SPEC, with_trial(load_model(model_bytes), 1.01)).forecast(history, known, at(ORIGIN))
+
+    assert answer.source.startswith("naive:")
+    assert answer.reasons == ("lost_its_trial",)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("frozen", "input_frozen"),
+        ("last_day_missing", "input_missing"),
+        ("tenfold", "input_out_of_range"),
+        ("all_missing", "input_missing"),
+        ("known_missing", "known_missing"),
+    ],
+)
+def test_a_bad_input_hands_over_to_the_naive_rule_with_its_reason(model_bytes, fault, reason):
+    history, known = inputs()
+    y = history.values
+    if fault == "frozen":
+        y[ORIGIN - 12 : ORIGIN] = 17.0
+    elif fault == "last_day_missing":
+        y[ORIGIN - 24 : ORIGIN] = np.nan
+    elif fault == "tenfold":
+        y[ORIGIN - 24 : ORIGIN] *= 10
+    elif fault == "all_missing":
+        y[:] = np.nan
+    else:
+        known.values[:] = np.nan
+
+    answer = Forecaster(SPEC, with_trial(load_model(model_bytes), 0.8)).forecast(history, known, at(ORIGIN))
+
+    assert answer.source.startswith("naive:")
+    assert reason in answer.reasons
+    assert np.isfinite(answer.quantiles).all()
+
+
+def test_a_model_past_its_use_by_hands_over(model_bytes):
+    history, known = inputs(200)
+    forecaster = Forecaster(SPEC, with_trial(load_model(model_bytes), 0.8))
+
+    answer = forecaster.forecast(history, known, at(42 * 24 + 91 * 24))
+
+    assert answer.reasons == ("past_use_by",)
+
+
+def test_a_slow_run_hands_over(model_bytes):
+    history, known = inputs()
+    ticks = iter([0.0, 9.0])
+    forecaster = Forecaster(SPEC, with_trial(load_model(model_bytes), 0.8), elapsed=lambda: next(ticks))
+
+    answer = forecaster.forecast(history, known, at(ORIGIN))
+
+    assert answer.reasons == ("slow_run",)
+
+
+def test_in_shadow_the_model_runs_and_the_naive_rule_steers(model_bytes):
+    history, known = inputs()
+    forecaster = Forecaster(SPEC, with_trial(load_model(model_bytes), 0.8), shadow=True)
+
+    for row in range(ORIGIN, ORIGIN + 10 * 24, 24):
+        answer = forecaster.forecast(history, known, at(row))
+
+    assert answer.reasons == ("shadow",)
+    assert np.isfinite(forecaster.scores(history, at(row)).ratio)
+
+
+def test_a_model_that_drifts_is_benched(model_bytes):
+    history, known = inputs()
+    # From the 41st day the plant runs through the nights: the model keeps asking its features for quiet ones.
+    model = with_trial(load_model(model_bytes), 0.8)
+    forecaster = Forecaster(SPEC, model)
+    rng = np.random.default_rng(0)
+    wrong = Series(FIRST_AT, STEP_S, known.values + rng.normal(0, 1, known.values.shape) * 60)
+
+    for row in range(ORIGIN, ORIGIN + 14 * 24, 12):
+        answer = forecaster.forecast(history, wrong, at(row))
+    ratio = forecaster.scores(history, at(row)).ratio
+
+    assert ratio > 1.1
+    assert answer.reasons == ("drift",)
+
+
+def test_values_after_the_origin_change_nothing(model_bytes):
+    history, known = inputs()
+    spiked = Series(
+        FIRST_AT, STEP_S, np.where(np.arange(len(history.values)) >= ORIGIN, 59.0, history.values)
+    )
+    model = with_trial(load_model(model_bytes), 0.8)
+    clean, dirty = Forecaster(SPEC, model), Forecaster(SPEC, model)
+
+    for row in range(ORIGIN - 5 * 24, ORIGIN + 1, 24):
+        one = clean.forecast(history, known, at(row))
+        two = dirty.forecast(spiked, known, at(row))
+        assert np.array_equal(one.quantiles, two.quantiles)
+
+
+def test_a_wrong_hash_is_refused(model_bytes):
+    with pytest.raises(ModelRefusedError) as refusal:
+        load_model(model_bytes, sha256="0" * 64)
+
+    assert refusal.value.code == "wrong_hash"
+
+
+def test_bytes_that_are_no_graph_are_refused(model_bytes):
+    with pytest.raises(ModelRefusedError) as refusal:
+        load_model(model_bytes[: len(model_bytes) // 2])
+
+    assert refusal.value.code == "not_loadable"
+
+
+def test_another_schema_is_refused(model_bytes):
+    expected = replace(load_model(model_bytes).contract, unit="MW")
+
+    with pytest.raises(ModelRefusedError) as refusal:
+        load_model(model_bytes, expected=expected)
+
+    assert refusal.value.code == "wrong_schema"
+
+
+def test_a_graph_that_no_longer_gives_its_golden_answer_is_refused(model_bytes):
+    model = onnx.load_from_string(model_bytes)
+    trees = next(node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor")
+    weights = next(attribute for attribute in trees.attribute if attribute.name == "target_weights")
+    for place in range(len(weights.floats)):
+        weights.floats[place] *= 1.05
+
+    with pytest.raises(ModelRefusedError) as refusal:
+        load_model(model.SerializeToString())
+
+    assert refusal.value.code == "golden_differs"
+
+
+def test_no_nan_leaves_the_graph_whatever_comes_in(model_bytes):
+    model = load_model(model_bytes)
+    contract = model.contract
+    total = contract.hist + contract.horizon
+    cal = np.zeros((total, 4), dtype=np.float32)
+
+    nothing = model.run(np.full(contract.hist, np.nan), np.full((total, 1), np.nan), cal)
+    wild = model.run(np.full(contract.hist, 1e9), np.full((total, 1), -1e9), cal)
+
+    assert np.isfinite(nothing).all()
+    assert wild.max() <= 60.0 + 1e-3
