@@ -12,10 +12,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Debian puts the daemons (mosquitto) where a user's PATH does not look.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+
+# A deadline per example fails on a busy machine, not on a fault. Where CI is set hypothesis takes its own profile.
+hypothesis.settings.register_profile("busy", deadline=None)
+if not os.environ.get("CI"):
+    hypothesis.settings.load_profile("busy")
 
 _MISSING = pytest.StashKey[set[str]]()
 
