@@ -64,7 +64,7 @@ class GraphBuilder:
         return self.op("Mul", a, b)
 
     def gather(self, data: str, index: NDAny | Sequence[int] | int, axis: int = 0) -> str:
-        return self.op("Gather", data, self.const(np.asarray(index, dtype=np.int64), np.int64), axis=axis)
+        return self.op("Gather", data, self.const(np.asarray(index, dtype=np.int32), np.int32), axis=axis)
 
     def concat(self, parts: Sequence[str], axis: int) -> str:
         return self.op("Concat", *parts, axis=axis)
