@@ -35,13 +35,13 @@ class Budget:
     def full(machines: int) -> Budget:
         """The everyday plan: under 0.1 s of CPU for a handful of machines, about 1 s for twenty."""
         if machines <= 6:
-            return Budget(lps=100, sweeps=80)
+            return Budget(lps=80, sweeps=60, kicks=10)
         if machines <= 9:
-            return Budget(lps=100, sweeps=90, kicks=10)
+            return Budget(lps=90, sweeps=70, kicks=8)
         if machines <= 14:
             return Budget(lps=110, sweeps=120)
         if machines <= 25:
-            return Budget(lps=130, sweeps=90)
+            return Budget(lps=130, sweeps=80, kicks=12)
         return Budget(lps=60, sweeps=90, kicks=8)
 
     @staticmethod

@@ -43,6 +43,10 @@ TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
 LARGE_TARGET_SHARES = (0.0, 0.3)
 # Pressure programmes in a row: repeated along the new path, or over different groups.
 LEVEL_TURNS = 3
+# Where its answer breaks minimum times, a pressure programme is repeated with dearer starts.
+STICKY_TRIES = 2
+STICKY_FACTOR = 3.0
+STICKY_EUR = 0.5
 MOST_ROUNDS = 12
 # Merged steps are used where they are at most this share of the steps, with this share of the budget.
 MERGED_SHARE = 0.75
@@ -195,14 +199,28 @@ def sweep_levels(search: Search, stage: Stage, on: Bools, group: list[int], grid
     if not search.may_sweep():
         return on
     search.sweeps += 1
-    first, pressure = best_sets_and_levels(stage, on, group, grid)
-    along = make_stage(
-        search.tables,
-        delivered=delivered_flow(search.tables, pressure),
-        pressure=pressure,
-        peak_target_kw=stage.peak_target_kw,
-    )
-    return sweep_pairs(search, along, repaired(along, first))
+    tables = search.tables
+    start_eur = tables.start_eur
+    best, best_cost = on, np.inf
+    for _ in range(STICKY_TRIES):
+        first, pressure = best_sets_and_levels(stage, on, group, grid, start_eur)
+        along = make_stage(
+            tables,
+            delivered=delivered_flow(tables, pressure),
+            pressure=pressure,
+            peak_target_kw=stage.peak_target_kw,
+        )
+        faulty = faulty_machines(tables, first, group)
+        candidate = sweep_pairs(search, along, repaired(along, first, faulty))
+        cost = stage_total(along, candidate)
+        if cost < best_cost:
+            best, best_cost = candidate, cost
+        if not faulty:
+            break
+        # Dearer starts make longer runs: fewer of them break a minimum time.
+        start_eur = start_eur.copy()
+        start_eur[:, faulty] = STICKY_FACTOR * start_eur[:, faulty] + STICKY_EUR
+    return best
 
 
 def _levels_around(search: Search, stage: Stage, on: Bools) -> Bools:

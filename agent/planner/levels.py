@@ -75,7 +75,9 @@ def _with_start(tables: Tables, grid: Floats) -> Floats:
     return np.concatenate([start, grid])
 
 
-def best_sets_and_levels(stage: Stage, on: Bools, group: list[int], grid: Floats) -> tuple[Bools, Floats]:
+def best_sets_and_levels(
+    stage: Stage, on: Bools, group: list[int], grid: Floats, start_eur: Floats | None = None
+) -> tuple[Bools, Floats]:
     """Schedule [N, n] and end-of-step pressure [N]: the group at its best, the others as in `on`.
 
     `grid` [N + 1, L] are the pressures to choose from at the start and at the end of each step.
@@ -99,7 +101,7 @@ def best_sets_and_levels(stage: Stage, on: Bools, group: list[int], grid: Floats
     first = sum(1 << bit for bit, m in enumerate(group) if tables.initially_on[m])
     value = np.full((size, levels), FORBIDDEN_EUR * 1e3)
     value[first] = 0.0
-    start = tables.start_eur[:, group]
+    start = (tables.start_eur if start_eur is None else start_eur)[:, group]
     before = np.empty((steps, size, levels))
     switched = np.empty((steps, size, levels))
     reached = np.empty((levels, size, levels))

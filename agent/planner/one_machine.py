@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.planner.stage import Stage
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+from agent.planner.tables import Bools, Floats, Tables
 from agent.planner.timing import MachineTimes, first_fault
 
 # A start that breaks the hourly limit is put off by this at least; small enough to lose little.

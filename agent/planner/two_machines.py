@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.planner.one_machine import start_prices
 from agent.planner.stage import Stage
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Ints, Tables
+from agent.planner.tables import Bools, Floats, Ints, Tables
 from agent.planner.timing import MachineTimes
 
 
