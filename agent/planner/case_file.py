@@ -35,7 +35,9 @@ def read_case(path: Path) -> StationProblem:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(
-            f"the case cannot be read: {error}", str(path), "name a readable JSON file in UTF-8"
+            f"the case cannot be read: {error}",
+            where=str(path),
+            fix="name a readable JSON file in UTF-8",
         ) from error
     return parse_case(text, where=str(path))
 
@@ -46,7 +48,9 @@ def parse_case(text: str, *, where: str) -> StationProblem:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CaseError(
-            f"the case is not JSON: {error}", where, f"write one JSON object of schema {SCHEMA}"
+            f"the case is not JSON: {error}",
+            where=where,
+            fix=f"write one JSON object of schema {SCHEMA}",
         ) from error
     node = _Node(data, where, "")
     schema = node.text("schema", default=SCHEMA)
@@ -66,7 +70,7 @@ class _Node:
 
     def fail(self, key: str, what: str, fix: str) -> NoReturn:
         path = f"{self._path}.{key}".strip(".")
-        raise CaseError(what, f"{self._where} {path}".strip(), fix)
+        raise CaseError(what, where=f"{self._where} {path}".strip(), fix=fix)
 
     def _get(self, key: str) -> Any:
         if key not in self._data:
@@ -254,5 +258,7 @@ def write_plan(path: Path, document: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
     except OSError as error:
         raise CaseError(
-            f"the plan cannot be written: {error}", str(path), "name a writable file after --out"
+            f"the plan cannot be written: {error}",
+            where=str(path),
+            fix="name a writable file after --out",
         ) from error

@@ -78,8 +78,7 @@ def command(argv: Sequence[str]) -> int:
     try:
         return _run(options)
     except TrimloadError as error:
-        print(f"{type(error).__name__}: {error.what}", file=sys.stderr)
-        print(f"  where: {error.where}\n  fix:   {error.fix}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return EXIT_UNREADABLE
 
 
@@ -111,7 +110,7 @@ def _write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CaseError(
-            f"the drawing cannot be written: {error}", str(path), "name a writable file"
+            f"the drawing cannot be written: {error}", where=str(path), fix="name a writable file"
         ) from error
 
 

@@ -74,7 +74,6 @@ def start_prices(tables: Tables, machine: int, times: MachineTimes) -> list[floa
 
 def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats]:
     """Step costs [N] with the machine off and with it on, the others as in `on`."""
-    tables = stage.tables
     others = on.copy()
     others[:, machine] = False
     use = others.astype(float)
