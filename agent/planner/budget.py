@@ -51,4 +51,4 @@ class Budget:
 
     def tenth(self) -> Budget:
         """About a tenth of this budget's time: the first sweeps are the expensive ones."""
-        return Budget(lps=max(2, self.lps // 25), sweeps=max(2, self.sweeps // 25), group=6, kicks=0)
+        return Budget(lps=max(5, self.lps // 12), sweeps=max(4, self.sweeps // 12), group=6, kicks=0)

@@ -51,8 +51,9 @@ MOST_ROUNDS = 12
 # Merged steps are used where they are at most this share of the steps, with this share of the budget.
 MERGED_SHARE = 0.75
 MERGED_BUDGET = 0.2
-# A smaller budget is better spent on the steps themselves.
+# A smaller budget is spent on merged steps only where they are few.
 MERGED_LEAST_SWEEPS = 20
+MERGED_SMALL_SHARE = 0.4
 FLIPS = 12
 # Stage costs differ by less than this through rounding.
 _STAGE_GAIN_EUR = 1e-5
@@ -90,7 +91,8 @@ def _from_merged_steps(search: Search) -> None:
     """
     tables = search.tables
     starts = block_starts(tables)
-    if len(starts) > MERGED_SHARE * tables.steps or search.budget.sweeps < MERGED_LEAST_SWEEPS:
+    most = MERGED_SHARE if search.budget.sweeps >= MERGED_LEAST_SWEEPS else MERGED_SMALL_SHARE
+    if len(starts) > most * tables.steps:
         return
     share = len(starts) / tables.steps
     merged = compile_tables(coarsened(tables, starts))
