@@ -1,0 +1,229 @@
+"""The site as its engineer describes it: one immutable tree, each number with range and unit.
+
+Numbers from the nameplate describe the machine; limits (minimum times, starts) bind the guard.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from agent.config.parts import Device, Identifier, Part, Point, TagId, WeekTime
+
+READ_ROLES = ("running", "loaded", "power_kw", "output_share", "ready", "tripped")
+WRITE_ROLES = ("enable", "run", "load", "output_share_set", "heartbeat")
+
+
+class Identity(Part):
+    """[site]: who and where."""
+
+    id: Identifier = Field(description="Name of the site in topics and reports; for ever.")
+    name: str = Field("", description="For people.")
+    timezone: str = Field("UTC", description='IANA time zone, "Europe/Berlin".')
+    country: str = Field("", description="Two letters, for public holidays.")
+    altitude_m: float = Field(0.0, ge=-430, le=5000, description="Height above sea level.")
+
+
+class PricePeriod(WeekTime):
+    """A span of the week with its own price."""
+
+    energy_price_per_kwh: float = Field(ge=0, description="Price inside the span.")
+
+
+class Tariff(Part):
+    """[tariff]: what energy costs."""
+
+    currency: str = Field("EUR", min_length=3, max_length=3, description="ISO 4217.")
+    energy_price_per_kwh: float = Field(0.15, ge=0, le=5, description="Price outside all periods.")
+    periods: tuple[PricePeriod, ...] = Field(
+        (), description="Spans with another price; the first that holds counts."
+    )
+    demand_charge_per_kw: float = Field(
+        0.0, ge=0, description="Price of a higher peak, per kW and billing period."
+    )
+    demand_interval_min: int = Field(15, ge=5, le=60, description="Length of a billing interval.")
+    peak_so_far_kw: float = Field(0.0, ge=0, description="Peak already paid for.")
+    site_limit_kw: float | None = Field(None, gt=0, description="Electrical limit of the site.")
+    co2_kg_per_kwh: float = Field(0.36, ge=0, le=2, description="Emission factor of the electricity.")
+    co2_price_per_kg: float = Field(0.0, ge=0, description="Price of emissions, for the plan.")
+
+
+class Machine(Part):
+    """[stations.X.machines.Y]: one compressor."""
+
+    device: Identifier = Field(description="Device that carries its points.")
+    control: Literal["load-unload", "vsd"] = Field("load-unload", description="How it trims its flow.")
+    full_flow_m3_min: float = Field(gt=0, le=2000, description="Free air at full load (ISO 1217).")
+    full_power_kw: float = Field(gt=0, le=5000, description="Package power at full load.")
+    unloaded_power_kw: float = Field(ge=0, description="Package power running unloaded.")
+    turndown_flow_m3_min: float | None = Field(None, gt=0, description="VSD: least flow.")
+    turndown_power_kw: float | None = Field(None, gt=0, description="VSD: power at least flow.")
+    mid_flow_m3_min: float | None = Field(None, gt=0, description="VSD: a point between.")
+    mid_power_kw: float | None = Field(None, gt=0, description="VSD: power there.")
+    start_s: float = Field(15.0, ge=0, le=900, description="From start command to air.")
+    reload_s: float = Field(3.0, ge=0, le=60, description="From load command to full flow.")
+    blowdown_s: float = Field(40.0, ge=0, le=300, description="Sump blow-down after unloading.")
+    run_on_s: float = Field(300.0, ge=0, le=7200, description="Its own run-on timer before it stops.")
+    min_run_s: float = Field(120.0, ge=0, le=7200, description="Least time between start and stop.")
+    min_stop_s: float = Field(60.0, ge=0, le=7200, description="Least time between stop and start.")
+    max_starts_per_hour: int = Field(6, ge=1, le=60, description="Motor start limit.")
+    max_starts_per_day: int = Field(100, ge=1, le=1000, description="Motor start limit.")
+    priority: int = Field(1, ge=1, le=100, description="Lower runs first when nothing else decides.")
+    start_cost: float = Field(0.0, ge=0, description="Wear of one start, in the tariff's currency.")
+    locked_out: bool = Field(False, description="Under maintenance: never commanded.")
+    dead_man_s: float | None = Field(
+        None,
+        gt=0,
+        le=600,
+        description="Its controller returns to local control when the heartbeat stands still this long.",
+    )
+    local_load_bar_g: float | None = Field(None, gt=0, description="Its own pressure switch: load below.")
+    local_unload_bar_g: float | None = Field(None, gt=0, description="Its own pressure switch: unload above.")
+    tags: dict[str, TagId] = Field(
+        default_factory=dict, description="Role -> tag, where it is not device.role."
+    )
+
+    def tag(self, role: str) -> str:
+        """The tag that plays `role`."""
+        return self.tags.get(role, f"{self.device}.{role}")
+
+    @cached_property
+    def specific_power_kw_min_m3(self) -> float:
+        """Full-load power per free air, [kW min/m3]."""
+        return self.full_power_kw / self.full_flow_m3_min
+
+
+class Station(Part):
+    """[stations.X]: machines that feed one net."""
+
+    name: str = Field("", description="For people.")
+    mode: Literal["observe", "advise", "control"] = Field("observe", description="The most the agent may do.")
+    pressure: TagId = Field(description="Header pressure, gauge.")
+    flow: TagId | None = Field(None, description="Flow meter of the net, where there is one.")
+    pressure_min_bar_g: float = Field(gt=0, le=45, description="What the plant needs at the header.")
+    pressure_max_bar_g: float = Field(gt=0, le=45, description="The band never reaches above.")
+    receiver_m3: float = Field(gt=0, le=5000, description="Receivers and pipes together.")
+    receiver_rated_bar_g: float | None = Field(None, gt=0, description="Nameplate of the receiver.")
+    atmosphere_bar: float = Field(1.013, gt=0.5, lt=1.1, description="Air pressure on site.")
+    band_floor_bar: float = Field(0.08, ge=0, le=2, description="The band begins this far above the minimum.")
+    band_width_bar: float = Field(0.25, gt=0, le=2, description="Width of the band.")
+    lead_s: float = Field(
+        20.0, ge=0, le=120, description="Machines load this long before the band would be left."
+    )
+    shift_hours: tuple[WeekTime, ...] = Field(
+        (), description="When the plant works: for reports and the twin."
+    )
+    machines: dict[Identifier, Machine] = Field(min_length=1, description="Its compressors.")
+
+
+class Unit(Part):
+    """[hvac.units.X]: a rooftop unit, air handler or similar."""
+
+    device: Identifier = Field(description="Device that carries its points.")
+    power: TagId | None = Field(None, description="Electrical power.")
+    enable: TagId | None = Field(None, description="Unit enable, written.")
+    heartbeat: TagId | None = Field(None, description="Word that the agent counts up.")
+    dead_man_s: float | None = Field(
+        None, gt=0, le=3600, description="Falls back when the heartbeat stands still."
+    )
+    cooling_kw: float = Field(0.0, ge=0, description="Thermal power in cooling at 35 degC outdoors.")
+    heating_kw: float = Field(0.0, ge=0, description="Thermal power in heating.")
+    cooling_cop: float = Field(
+        3.0, gt=0, le=12, description="Thermal over electrical power in cooling, 35 degC."
+    )
+    heating_cop: float = Field(
+        3.0, gt=0, le=12, description="Likewise in heating; 1 for electric, boiler at its efficiency."
+    )
+    fan_kw: float = Field(0.0, ge=0, description="Supply fan.")
+    min_run_s: float = Field(600.0, ge=0, description="Least run time.")
+    min_stop_s: float = Field(600.0, ge=0, description="Least stop time.")
+    max_starts_per_hour: int = Field(4, ge=1, le=30, description="Start limit.")
+
+
+class ZoneModel(Part):
+    """Two-node grey box of a zone: air and mass."""
+
+    air_kwh_per_k: float = Field(gt=0, description="Heat capacity of air and light things.")
+    mass_kwh_per_k: float = Field(0.0, ge=0, description="Heat capacity of the fabric.")
+    ua_kw_per_k: float = Field(gt=0, description="Loss from air to outdoors.")
+    mass_ua_kw_per_k: float = Field(0.0, ge=0, description="Coupling of air and mass.")
+    sun_kw_per_w_m2: float = Field(0.0, ge=0, description="Gain per global irradiance.")
+    gain_occupied_kw: float = Field(0.0, ge=0, description="People and machines while occupied.")
+    gain_always_kw: float = Field(0.0, ge=0, description="Gains at all hours.")
+
+
+class Zone(Part):
+    """[hvac.zones.X]: a room or hall with its comfort band."""
+
+    unit: Identifier = Field(description="Unit that serves it.")
+    temp: TagId = Field(description="Zone temperature.")
+    heating_setpoint: TagId | None = Field(None, description="Heating set-point, read and written.")
+    cooling_setpoint: TagId | None = Field(None, description="Cooling set-point, read and written.")
+    occupied: TagId | None = Field(None, description="Occupancy contact, where there is one.")
+    comfort_low_degc: float = Field(20.0, ge=5, le=30, description="Lower edge while occupied.")
+    comfort_high_degc: float = Field(25.0, ge=10, le=35, description="Upper edge while occupied.")
+    setback_low_degc: float = Field(15.0, ge=4, le=30, description="Lower edge while empty.")
+    setback_high_degc: float = Field(30.0, ge=10, le=40, description="Upper edge while empty.")
+    occupancy: tuple[WeekTime, ...] = Field((), description="Hours with people.")
+    model: ZoneModel | None = Field(
+        None, description="Grey box; without it the schedule is set-back + optimum start."
+    )
+
+
+class Hvac(Part):
+    """[hvac]: zones and the units that serve them."""
+
+    mode: Literal["observe", "advise", "control"] = Field("observe", description="The most the agent may do.")
+    outdoor_temp: TagId | None = Field(None, description="Outdoor temperature.")
+    solar: TagId | None = Field(None, description="Global irradiance, W/m2.")
+    units: dict[Identifier, Unit] = Field(default_factory=dict, description="Units.")
+    zones: dict[Identifier, Zone] = Field(default_factory=dict, description="Zones.")
+
+
+class Uplink(Part):
+    """[uplink]: the broker. Without it the agent keeps everything on site."""
+
+    broker: str = Field(description='"mqtt://host:1883" or "mqtts://host:8883".')
+    topic_root: str = Field("trimload", description="First level of every topic.")
+    username: str | None = Field(None, description="User; the password comes as credential mqtt_password.")
+    interval_s: float = Field(10.0, ge=1, le=3600, description="One message of telemetry each.")
+    ca_file: Path | None = Field(None, description="Certificate authority for mqtts.")
+    cert_file: Path | None = Field(None, description="Client certificate.")
+    key_file: Path | None = Field(None, description="Client key.")
+
+
+class Storage(Part):
+    """[storage]: what stays on site."""
+
+    directory: Path = Field(Path("/var/lib/trimload"), description="Databases, models.")
+    history_days: int = Field(60, ge=7, le=400, description="Readings kept, one row a minute.")
+    outbox_mb: int = Field(
+        256, ge=8, le=8192, description="Most that waits for the uplink; oldest goes first."
+    )
+
+
+class Site(Part):
+    """A whole site.toml."""
+
+    site: Identity
+    tariff: Tariff = Tariff()
+    storage: Storage = Storage()
+    uplink: Uplink | None = None
+    tick_s: float = Field(1.0, ge=0.2, le=60, description="Period of the control loop.")
+    allow_writes: tuple[str, ...] = Field(
+        (), description='Tags that may ever be written; "c1.*" takes all of c1.'
+    )
+    devices: dict[Identifier, Device] = Field(min_length=1)
+    stations: dict[Identifier, Station] = Field(default_factory=dict)
+    hvac: Hvac | None = None
+    models: dict[str, Path] = Field(
+        default_factory=dict, description="Forecast target (tag or station id) -> ONNX file."
+    )
+
+    @cached_property
+    def points(self) -> dict[str, Point]:
+        """Every point of the site by tag id, profiles already merged in by the loader."""
+        return {f"{d}.{p}": point for d, device in self.devices.items() for p, point in device.points.items()}
