@@ -19,7 +19,6 @@ class Budget:
     sweeps: int
     group: int = 8
     kicks: int = 16
-    level_kicks: bool = False
 
     @staticmethod
     def quick() -> Budget:
@@ -47,7 +46,7 @@ class Budget:
     @staticmethod
     def deep() -> Budget:
         """For studies: several times the everyday plan, more kicks."""
-        return Budget(lps=2000, sweeps=2000, kicks=60, level_kicks=True)
+        return Budget(lps=2000, sweeps=2000, kicks=60)
 
     def tenth(self) -> Budget:
         """About a tenth of this budget's time: the first sweeps are the expensive ones."""

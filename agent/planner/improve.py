@@ -159,8 +159,6 @@ def _moves(search: Search, rng: np.random.Generator) -> list[Callable[[], None]]
     moves.append(lambda: flip_blocks(search, _best_peak(search), tries=FLIPS))
     moves += [partial(_polish, search, elastic) for elastic in CHANGE_ELASTICITIES]
     moves.append(lambda: kick(search, _best_peak(search), pairs_once, tries=search.budget.kicks))
-    if search.budget.level_kicks and search.tables.count <= LEVEL_MACHINES:
-        moves.append(lambda: kick(search, _best_peak(search), _levels_around, tries=search.budget.kicks))
     return moves
 
 
@@ -225,14 +223,6 @@ def sweep_levels(search: Search, stage: Stage, on: Bools, group: list[int], grid
         start_eur = start_eur.copy()
         start_eur[:, faulty] = STICKY_FACTOR * start_eur[:, faulty] + STICKY_EUR
     return best
-
-
-def _levels_around(search: Search, stage: Stage, on: Bools) -> Bools:
-    """All machines and the pressure together, under a stage that forces something."""
-    if search.best is None:
-        return on
-    grid = corridor_grid(search.tables, search.best.pressure)
-    return sweep_levels(search, stage, on, list(range(search.tables.count)), grid)
 
 
 def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator) -> Bools:
