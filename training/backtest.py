@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import DataError
 from agent.inference.calendar import calendar_columns, day_types
 from agent.inference.contract import QUANTILES
 from agent.inference.forecaster import Forecaster, TargetSpec
@@ -16,8 +17,9 @@ from agent.inference.model import load_model
 from agent.inference.naive import LOOK_BACK_DAYS, naive_robust
 from agent.inference.series import Series, window
 from training import metrics
-from training.dataset import DataError, Frame
-from training.fit import export, fit, make_contract
+from training.dataset import Frame
+from training.export import export
+from training.fit import fit, make_contract
 
 Array = NDArray[np.float64]
 Tick = Callable[[str], None]
@@ -59,7 +61,9 @@ def default_origins(
     """`count` origins spread from the end of training to a horizon before the end, where the truth is there."""
     last = frame.rows - horizon
     if last < train_end_row:
-        raise DataError("no whole horizon after the end of training", target, "move --train-end back")
+        raise DataError(
+            "no whole horizon after the end of training", where=target, fix="move --train-end back"
+        )
     y = frame.columns[target]
     spread = np.unique(np.linspace(train_end_row, last, count).astype(int))
     return tuple(int(o) for o in spread if np.isfinite(y[o : o + horizon]).mean() > 0.5)
@@ -71,12 +75,14 @@ def origins_from_file(path: Path, frame: Frame) -> tuple[int, ...]:
         stamps = [datetime.fromisoformat(text) for text in json.loads(path.read_text())]
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
-            f"cannot read the origins: {error}", str(path), "give a JSON list of ISO 8601 stamps"
+            f"cannot read the origins: {error}", where=str(path), fix="give a JSON list of ISO 8601 stamps"
         ) from error
     rows = [frame.row_of(each if each.tzinfo else each.replace(tzinfo=UTC)) for each in stamps]
     for stamp, row in zip(stamps, rows, strict=True):
         if not 0 < row <= frame.rows:
-            raise DataError(f"origin {stamp.isoformat()} lies outside the data", str(path), "remove it")
+            raise DataError(
+                f"origin {stamp.isoformat()} lies outside the data", where=str(path), fix="remove it"
+            )
     return tuple(sorted(rows))
 
 
@@ -86,7 +92,9 @@ def run_backtest(
     """Forecasts of each method at each origin. The learned ones see a history that ends at its origin."""
     unknown = [name for name in models if name not in MODELS]
     if unknown:
-        raise DataError(f"no model {', '.join(unknown)}", "--models", f"name some of {', '.join(MODELS)}")
+        raise DataError(
+            f"no model {', '.join(unknown)}", where="--models", fix=f"name some of {', '.join(MODELS)}"
+        )
     methods: dict[str, Callable[[Frame, Plan, Tick], tuple[Array, dict[str, object]]]] = {
         "daily": lambda f, p, t: _seasonal(f, p, 1, t),
         "weekly": lambda f, p, t: _seasonal(f, p, 7, t),
@@ -286,7 +294,7 @@ def _contract_inputs(
 
 def _statistical(frame: Frame, plan: Plan, kind: str, tick: Tick) -> tuple[Array, dict[str, object]]:
     """Statsforecast's MSTL (daily and weekly season, ETS trend) or AutoETS (daily season), fitted at each origin."""
-    from statsforecast.models import MSTL, AutoETS
+    from statsforecast.models import MSTL, AutoETS  # slow to import, and only for comparison
 
     per_day = 86_400 // frame.step_s
     y = frame.columns[plan.target]
@@ -296,7 +304,7 @@ def _statistical(frame: Frame, plan: Plan, kind: str, tick: Tick) -> tuple[Array
         filled = _filled(history, per_day)
         if kind == "mstl":
             seasons = [per_day, 7 * per_day] if len(filled) >= 15 * per_day else [per_day]
-            model = MSTL(season_length=seasons, trend_forecaster=AutoETS(model="ZZN"))
+            model: MSTL | AutoETS = MSTL(season_length=seasons, trend_forecaster=AutoETS(model="ZZN"))
         else:
             model = AutoETS(season_length=per_day if per_day <= 24 else 1)
         answer = model.forecast(y=filled, h=plan.horizon, level=[80])

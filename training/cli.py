@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agent.errors import TrimloadError
+from agent.errors import DataError, TrimloadError
 from agent.inference.contract import QUANTILES
 from training.backtest import (
     MODELS,
@@ -26,7 +26,7 @@ from training.backtest import (
     score,
     truth_of,
 )
-from training.dataset import DataError, Frame, country_holidays, load_frame
+from training.dataset import Frame, country_holidays, load_frame
 from training.jobs import FitJob, JobResult, run_job, run_jobs, site_facts
 from training.publish import publish
 from training.report import write_report
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
     except TrimloadError as error:
         if getattr(options, "json", None) == Path("-"):
-            print(json.dumps({"error": {"what": error.what, "where": error.where, "fix": error.fix}}))
+            print(json.dumps({"error": error.as_dict()}))
         print(
             f"{type(error).__name__}: {error.what}\n  where: {error.where}\n  fix:   {error.fix}",
             file=sys.stderr,
@@ -220,7 +220,9 @@ def _backtest(options: argparse.Namespace) -> int:
         end_row = frame.row_of(options.train_end)
         if not 0 < end_row <= frame.rows:
             raise DataError(
-                "the end of training lies outside the data", "--train-end", "name a day inside the data"
+                "the end of training lies outside the data",
+                where="--train-end",
+                fix="name a day inside the data",
             )
     origins = (
         origins_from_file(options.origins, frame)
@@ -231,8 +233,8 @@ def _backtest(options: argparse.Namespace) -> int:
     if early:
         raise DataError(
             f"{len(early)} origins lie before the end of training",
-            "--origins",
-            "move --train-end before the first origin",
+            where="--origins",
+            fix="move --train-end before the first origin",
         )
     holidays = (
         country_holidays(options.country, frame.first_at.date(), frame.end_at.date())

@@ -9,13 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agent.errors import TrimloadError
+from agent.errors import DataError
 
 Column = NDArray[np.float64]
-
-
-class DataError(TrimloadError):
-    """The data set cannot be read or does not hold what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +58,29 @@ def load_frame(
         table = pd.read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot read the data: {error}", where, "give a readable CSV or Parquet file"
+            f"cannot read the data: {error}", where=where, fix="give a readable CSV or Parquet file"
         ) from error
     if time_column not in table.columns and table.index.name == time_column:
         table = table.reset_index()
     missing = [name for name in (time_column, *columns) if name not in table.columns]
     if missing:
         there = ", ".join(str(name) for name in table.columns)
-        raise DataError(f"no column {', '.join(missing)}", where, f"name one of: {there}")
+        raise DataError(f"no column {', '.join(missing)}", where=where, fix=f"name one of: {there}")
     try:
         stamps = parse_times(table[time_column], tz)
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"column {time_column} holds no time stamps: {error}", where, "use ISO 8601"
+            f"column {time_column} holds no time stamps: {error}", where=where, fix="use ISO 8601"
         ) from error
     if not len(stamps):
-        raise DataError("the file has no rows", where, "export a longer span")
+        raise DataError("the file has no rows", where=where, fix="export a longer span")
     slot = stamps.astype("int64").to_numpy() // 1_000_000_000 // step_s
     first, last = int(slot.min()), int(slot.max())
     length = last - first + 1
     if length > 40 * 366 * 86_400 // step_s:
-        raise DataError(f"stamps span {length} steps", where, "look for a wrong year in the time column")
+        raise DataError(
+            f"stamps span {length} steps", where=where, fix="look for a wrong year in the time column"
+        )
     out = {}
     for name in columns:
         values = _numeric(table[name])
@@ -131,6 +129,6 @@ def country_holidays(
         table = holidays.country_holidays(country, subdiv=subdivision, years=range(first.year, last.year + 1))
     except NotImplementedError as error:
         raise DataError(
-            f"no holidays known for {country}", "--country", "use an ISO 3166 code such as DE"
+            f"no holidays known for {country}", where="--country", fix="use an ISO 3166 code such as DE"
         ) from error
     return frozenset(day for day in table if first <= day <= last)

@@ -1,28 +1,23 @@
 """Frame to one ONNX file: features, trees, network, calibration and limits in one graph."""
 
-import hashlib
-import json
-import platform
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import DataError
 from agent.inference.calendar import day_types
-from agent.inference.checks import longest_flat_run
 from agent.inference.contract import QUANTILES, Contract, KnownColumn
-from agent.inference.model import load_model, pack
 from agent.inference.naive import naive_robust
-from agent.inference.runtime import Session
-from training.dataset import DataError, Frame
-from training.features import Scales, add_features, add_inputs
-from training.graph import GraphBuilder
+from training.dataset import Frame
+from training.export import export
+from training.features import Scales
+from training.fitted import Fitted, network_predict, tree_predict
 from training.metrics import coverage, pinball
-from training.network import Network, NetworkSize, add_network, forward, train_network
-from training.trees import GRID, TreeSize, add_trees, predict_trees, train_trees
+from training.network import Network, NetworkSize, train_network
+from training.trees import GRID, TreeSize, train_trees
 from training.windows import FeatureSet, Windows, compute_features, find_scales, make_windows
 
 F32 = NDArray[np.float32]
@@ -34,19 +29,6 @@ BLOCK_H = 6
 # Horizon steps taken from each origin for the trees; neighbours carry almost the same information.
 ROWS_PER_ORIGIN = 24
 MAX_TREE_ROWS = 110_000
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Everything the graph is made of, kept for parity tests."""
-
-    contract: Contract
-    scales: Scales
-    boosters: tuple[lgb.Booster, ...]
-    networks: tuple[Network, ...]
-    network_share: float
-    offsets: Array
-    metrics: dict[str, float]
 
 
 def fit_target(
@@ -75,7 +57,9 @@ def fit_target(
     """
     if step_s != frame.step_s:
         raise DataError(
-            f"the frame has steps of {frame.step_s} s, asked {step_s} s", target, "load it with that step"
+            f"the frame has steps of {frame.step_s} s, asked {step_s} s",
+            where=target,
+            fix="load it with that step",
         )
     end_row = min(frame.rows, frame.row_of(train_end)) if train_end is not None else frame.rows
     contract = make_contract(
@@ -115,7 +99,9 @@ def make_contract(
     good = values[np.isfinite(values)]
     if len(good) < 6 * per_day:
         raise DataError(
-            f"{len(good) / per_day:.1f} days of {target} to learn from", target, "give at least 6 days"
+            f"{len(good) / per_day:.1f} days of {target} to learn from",
+            where=target,
+            fix="give at least 6 days",
         )
     days = end_row / per_day
     hist = hist_days if hist_days is not None else 28 if days >= 110 else 14 if days >= 45 else 7
@@ -156,13 +142,16 @@ def fit(
         features.pick(np.arange(len(learn), len(learn) + len(judge))),
     )
     train_set = _join(learn_set, spoiled)
-    size, tree_judged = _choose_size(train_set, judge_set, GRID[:1] if quick else GRID, seed, tick)
+    size, on_trial_trees, tree_judged = _choose_size(
+        train_set, judge_set, GRID[:1] if quick else GRID, seed, tick
+    )
     net_size, members = (NetworkSize(hidden=32, epochs=4), 1) if quick else (NetworkSize(), 3)
     net_judged = tree_judged
     share = 0.0
+    on_trial: tuple[Network, ...] = ()
     if "network" in parts:
         on_trial = _networks(train_set, scales, net_size, seed, members)
-        net_judged = _network_predict(on_trial, judge_set, scales)
+        net_judged = network_predict(on_trial, judge_set, scales)
         share = _choose_share(judge_set.truth, tree_judged, net_judged) if "trees" in parts else 1.0
         tick("network on trial")
     mixed = np.sort((1 - share) * tree_judged + share * net_judged, axis=2)
@@ -173,6 +162,15 @@ def fit(
     networks = _networks(everything, scales, net_size, seed, members) if share > 0 else ()
     tick("network")
     calibrated = np.sort(mixed + offsets, axis=2)
+    most = min(12 if quick else 40, len(judge))
+    picked = np.unique(np.linspace(0, len(judge) - 1, most).astype(np.int64))
+    blind_set = compute_features(
+        windows, scales, judge[picked], seed=seed, blind_steps=contract.steps_per_day
+    )
+    blind = (1 - share) * tree_predict(on_trial_trees, blind_set)
+    if share > 0:
+        blind = blind + share * network_predict(on_trial, blind_set, scales)
+    blind = np.sort(np.sort(blind, axis=2) + offsets, axis=2)
     metrics = {
         "judge_pinball": pinball(judge_set.truth.astype(np.float64), calibrated),
         "judge_coverage": coverage(judge_set.truth.astype(np.float64), calibrated),
@@ -180,7 +178,10 @@ def fit(
         "judge_network_pinball": pinball(judge_set.truth.astype(np.float64), net_judged),
         "judge_origins": float(len(judge)),
         "network_share": share,
-        "ratio_naive": _ratio_naive(windows, judge, judge_set.truth, calibrated, most=12 if quick else 40),
+        "ratio_naive": _ratio_naive(windows, judge[picked], judge_set.truth[picked], calibrated[picked]),
+        "ratio_naive_blind": _ratio_naive(
+            windows, judge[picked], judge_set.truth[picked], blind, blind_steps=contract.steps_per_day
+        ),
         "trees": float(size.trees),
         "leaves": float(size.leaves),
     }
@@ -211,7 +212,9 @@ def split_origins(frame: Frame, contract: Contract, end_row: int, *, quick: bool
     learn, judge = useful(learn), useful(judge)
     if len(learn) < 8 or len(judge) < 2:
         raise DataError(
-            "too little to learn from and judge by", contract.target, "give more days or a shorter horizon"
+            "too little to learn from and judge by",
+            where=contract.target,
+            fix="give more days or a shorter horizon",
         )
     return learn, judge
 
@@ -222,21 +225,23 @@ def _join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
     )
 
 
-def _ratio_naive(windows: Windows, judge: Index, truth: F32, quantiles: Array, *, most: int) -> float:
-    """The pinball loss on the slice over that of naive_robust on the same origins: a gateway starts by it."""
+def _ratio_naive(
+    windows: Windows, judge: Index, truth: F32, quantiles: Array, *, blind_steps: int = 0
+) -> float:
+    """Pinball loss over that of naive_robust on the same origins, the last `blind_steps` values hidden from it."""
     contract = windows.contract
-    picked = np.unique(np.linspace(0, len(judge) - 1, min(most, len(judge))).astype(np.int64))
     hist = 30 * contract.steps_per_day
     naive = []
-    for origin in judge[picked]:
+    for origin in judge:
         end = int(origin) + contract.hist
         y = windows.y[max(0, end - hist) : end].astype(np.float64)
+        y[len(y) - blind_steps :] = np.nan
         kinds = day_types(windows.cal[max(0, end - hist) : end + contract.horizon])
         limits = (contract.limit_low, contract.limit_high)
         answer = naive_robust(y, kinds, step_s=contract.step_s, horizon=contract.horizon, limits=limits)
         naive.append(answer.quantiles)
-    known_truth = truth[picked].astype(np.float64)
-    return pinball(known_truth, quantiles[picked]) / max(pinball(known_truth, np.stack(naive)), 1e-12)
+    known_truth = truth.astype(np.float64)
+    return pinball(known_truth, quantiles) / max(pinball(known_truth, np.stack(naive)), 1e-12)
 
 
 def _sampled(features: FeatureSet, seed: int) -> tuple[F32, F32, F32]:
@@ -255,23 +260,19 @@ def _sampled(features: FeatureSet, seed: int) -> tuple[F32, F32, F32]:
 
 def _choose_size(
     train: FeatureSet, judge: FeatureSet, grid: Sequence[TreeSize], seed: int, tick: Tick
-) -> tuple[TreeSize, Array]:
+) -> tuple[TreeSize, list[lgb.Booster], Array]:
     rows, target, _ = _sampled(train, seed)
-    best: tuple[float, TreeSize, Array] | None = None
+    best: tuple[float, TreeSize, list[lgb.Booster], Array] | None = None
     for size in grid:
-        predicted = _tree_predict(train_trees(rows, target, size, seed=seed), judge)
+        boosters = train_trees(rows, target, size, seed=seed)
+        predicted = tree_predict(boosters, judge)
         score = pinball(judge.truth.astype(np.float64), np.sort(predicted, axis=2))
         tick(f"trees {size.trees}x{size.leaves}")
         # The first, smallest setting is left only for a clear gain: the slice is short.
         if best is None or score < best[0] * (0.99 if best[1] is grid[0] else 1.0):
-            best = (score, size, predicted)
+            best = (score, size, boosters, predicted)
     assert best is not None
-    return best[1], best[2]
-
-
-def _tree_predict(boosters: Sequence[lgb.Booster], features: FeatureSet) -> Array:
-    count, horizon, width = features.rows.shape
-    return predict_trees(boosters, features.rows.reshape(-1, width)).reshape(count, horizon, 3)
+    return best[1], best[2], best[3]
 
 
 def _networks(
@@ -284,13 +285,6 @@ def _networks(
         scaled = ((target[keep] - scales.y_mean) / scales.y_scale).astype(np.float32)
         trained.append(train_network(rows[keep], base[keep], scaled, size, seed=seed + member))
     return tuple(trained)
-
-
-def _network_predict(networks: Sequence[Network], features: FeatureSet, scales: Scales) -> Array:
-    count, horizon, width = features.rows.shape
-    rows, base = features.rows.reshape(-1, width), features.base.reshape(-1)
-    mean = np.mean([forward(each, rows, base) for each in networks], axis=0, dtype=np.float64)
-    return mean.reshape(count, horizon, 3) * scales.y_scale + scales.y_mean
 
 
 def _choose_share(truth: F32, trees: Array, network: Array) -> float:
@@ -317,101 +311,3 @@ def _static_offsets(truth: F32, quantiles: Array, step_s: int) -> Array:
             if len(error) and level != 0.5:
                 out[part, place] = 0.75 * np.quantile(error, level)
     return out
-
-
-def export(fitted: Fitted, windows: Windows, frame: Frame, *, end_row: int, seed: int) -> bytes:
-    """The file: one graph, its metadata and a golden vector computed by the graph itself."""
-    contract = fitted.contract
-    values = frame.columns[contract.target][:end_row]
-    known_values = values[np.isfinite(values)]
-    meta = contract.to_meta() | {
-        "fc.id": f"{contract.target}-{frame.at(end_row):%Y%m%dT%H%MZ}-s{seed}",
-        "fc.scale": repr(fitted.scales.y_scale),
-        "fc.train": json.dumps(
-            {
-                "from": frame.first_at.isoformat(),
-                "to": frame.at(end_row).isoformat(),
-                "rows": end_row,
-                "missing_share": round(1 - len(known_values) / end_row, 6),
-                "data_sha256": data_sha256(frame, contract, end_row),
-            }
-        ),
-        "fc.min_hist": json.dumps(
-            {
-                "seen_low": float(known_values.min()),
-                "seen_high": float(known_values.max()),
-                "max_flat_steps": longest_flat_run(values),
-            }
-        ),
-        "fc.metrics": json.dumps({name: round(value, 6) for name, value in fitted.metrics.items()}),
-        "fc.max_age_d": "90",
-        "fc.min_agent": "0.1",
-        "fc.made_by": json.dumps(
-            {
-                "python": platform.python_version(),
-                "lightgbm": lgb.__version__,
-                "numpy": np.__version__,
-                "seed": seed,
-            }
-        ),
-    }
-    origin = end_row
-    example = windows.inputs(origin)
-    bare = build_graph(fitted, meta)
-    zero = {"cqr": np.zeros((contract.horizon, 3), dtype=np.float32)}
-    answer = Session(bare).run(example | zero)[0]
-    golden = {name: pack(array) for name, array in example.items()} | {"quantiles": pack(answer)}
-    model_bytes = build_graph(fitted, meta | {"fc.golden": json.dumps(golden)})
-    load_model(model_bytes)  # the gateway's own checks, before anyone else sees the file
-    return model_bytes
-
-
-def build_graph(fitted: Fitted, meta: dict[str, str]) -> bytes:
-    """Features, trees, network, their mean, offsets, order and limits as one graph."""
-    contract, scales = fitted.contract, fitted.scales
-    graph = GraphBuilder()
-    inputs = add_inputs(graph, contract)
-    cqr = graph.input("cqr", [contract.horizon, 3])
-    nodes = add_features(graph, contract, inputs, scales)
-    value = add_trees(graph, fitted.boosters, nodes.rows)
-    if fitted.networks:
-        each = [
-            add_network(graph, network, nodes.rows, nodes.base, scales.y_mean, scales.y_scale)
-            for network in fitted.networks
-        ]
-        mean = each[0]
-        for other in each[1:]:
-            mean = graph.add(mean, other)
-        mean = graph.mul(mean, graph.const(fitted.network_share / len(each)))
-        value = graph.add(graph.mul(value, graph.const(1 - fitted.network_share)), mean)
-    value = graph.add(_sorted(graph, value), graph.const(fitted.offsets))
-    value = _sorted(graph, graph.add(_sorted(graph, value), cqr))
-    value = graph.op("Clip", value, graph.const(contract.limit_low), graph.const(contract.limit_high))
-    return graph.build({"quantiles": (value, (contract.horizon, 3))}, meta)
-
-
-def _sorted(graph: GraphBuilder, quantiles: str) -> str:
-    """Three columns in rising order by minimum and maximum: exact, and no TopK needed."""
-    a, b, c = (graph.gather(quantiles, [place], axis=1) for place in range(3))
-    low, high = graph.op("Min", a, b), graph.op("Max", a, b)
-    low, rest = graph.op("Min", low, c), graph.op("Max", low, c)
-    return graph.concat([low, graph.op("Min", high, rest), graph.op("Max", high, rest)], axis=1)
-
-
-def native_predict(fitted: Fitted, features: FeatureSet) -> Array:
-    """[n, H, 3] by LightGBM and numpy themselves: what the graph must reproduce."""
-    value = _tree_predict(fitted.boosters, features)
-    if fitted.networks:
-        network = _network_predict(fitted.networks, features, fitted.scales)
-        value = (1 - fitted.network_share) * value + fitted.network_share * network
-    value = np.sort(np.sort(value, axis=2) + fitted.offsets, axis=2)
-    return np.clip(value, fitted.contract.limit_low, fitted.contract.limit_high)
-
-
-def data_sha256(frame: Frame, contract: Contract, end_row: int) -> str:
-    """Hash of exactly the numbers that were learned from."""
-    digest = hashlib.sha256(f"{frame.first_at.isoformat()}/{frame.step_s}".encode())
-    for name in (contract.target, *(each.name for each in contract.known)):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(frame.columns[name][:end_row], dtype="<f8").tobytes())
-    return digest.hexdigest()

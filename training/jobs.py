@@ -10,9 +10,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from agent.errors import TrimloadError
+from agent.errors import DataError, TrimloadError
 from agent.inference.model import load_model
-from training.dataset import DataError, country_holidays, load_frame
+from training.dataset import country_holidays, load_frame
 from training.fit import fit_target
 
 Tick = Callable[[str], None]
@@ -142,7 +142,7 @@ def site_facts(path: Path, target: str) -> dict[str, Any]:
         site = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise DataError(
-            f"cannot read the site file: {error}", str(path), "run trimload check on it"
+            f"cannot read the site file: {error}", where=str(path), fix="run trimload check on it"
         ) from error
     head = site.get("site", site)
     found: dict[str, Any] = {}

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import DataError
 from agent.inference.forecaster import Forecaster, TargetSpec
 from agent.inference.model import Model, ModelRefusedError, load_model
 from agent.inference.series import Series
-from training.dataset import DataError, Frame
+from training.dataset import Frame
 from training.gate import Verdict, judge
 from training.jobs import write_atomically
 
@@ -33,10 +34,12 @@ def open_model(path: Path) -> tuple[bytes, Model]:
         return model_bytes, load_model(model_bytes)
     except OSError as error:
         raise DataError(
-            f"cannot read the model: {error}", str(path), "name a file made by trimload-train fit"
+            f"cannot read the model: {error}", where=str(path), fix="name a file made by trimload-train fit"
         ) from error
     except ModelRefusedError as error:
-        raise DataError(f"a gateway would refuse this model: {error}", str(path), "fit it again") from error
+        raise DataError(
+            f"a gateway would refuse this model: {error}", where=str(path), fix="fit it again"
+        ) from error
 
 
 def publish(
@@ -58,7 +61,9 @@ def publish(
     contract = challenger.contract
     if champion is not None and champion.contract.schema_sha256() != contract.schema_sha256():
         raise DataError(
-            "the model in force has another schema", str(champion_path), "judge it without --champion"
+            "the model in force has another schema",
+            where=str(champion_path),
+            fix="judge it without --champion",
         )
     trained_to_at = max(m.trained_to_at for m in (challenger, champion) if m is not None)
     first = max(0, frame.row_of(trained_to_at))
@@ -71,8 +76,8 @@ def publish(
     if not rows:
         raise DataError(
             "no target values after the models' training span",
-            str(challenger_path),
-            "fit with an earlier --train-end, or give newer data",
+            where=str(challenger_path),
+            fix="fit with an earlier --train-end, or give newer data",
         )
     truth = np.stack([y[o : o + contract.horizon] for o in rows])
     quantiles, naive = _replay(frame, challenger, rows, holidays, tick)

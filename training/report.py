@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from training.dataset import DataError
+from agent.errors import DataError
 
 COLUMNS = ("pinball", "wql", "wape", "mase", "coverage_80", "bias", "width")
 STYLE = (
@@ -29,7 +29,7 @@ def write_report(scores_path: Path, predictions_path: Path, truth_csv: "pd.Serie
         predictions = pd.read_csv(predictions_path, parse_dates=["origin", "timestamp"])
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot read the back-test: {error}", str(scores_path), "run trimload-train backtest"
+            f"cannot read the back-test: {error}", where=str(scores_path), fix="run trimload-train backtest"
         ) from error
     models: dict[str, dict[str, Any]] = scores["models"]
     body = [

@@ -75,11 +75,12 @@ def compute_features(
     *,
     seed: int,
     fault_share: float = 0.0,
+    blind_steps: int = 0,
     tick: Callable[[], None] = lambda: None,
 ) -> FeatureSet:
     """Run the feature graph at each origin. A share of them first loses recent history or a known series.
 
-    A model that has met gaps in training loses a quarter less when a day is missing, and next to nothing else.
+    `blind_steps` takes the last so many values from every window. A model that has met gaps in training loses a quarter less when a day is missing, and next to nothing else.
     """
     contract = windows.contract
     graph = GraphBuilder()
@@ -103,6 +104,8 @@ def compute_features(
         inputs = windows.inputs(int(origin))
         if rng.random() < fault_share:
             _spoil(inputs, contract, rng)
+        if blind_steps:
+            inputs["y_hist"][-blind_steps:] = np.nan
         rows[place], flat = session.run(inputs)
         base[place] = flat[:, 0]
         truth[place] = windows.truth(int(origin))
@@ -116,7 +119,7 @@ def _spoil(inputs: dict[str, F32], contract: Contract, rng: np.random.Generator)
     history = inputs["y_hist"]
     kind = rng.integers(4 if contract.known else 3)
     if kind == 0:
-        history[len(history) - int(rng.integers(1, day + 1)) :] = np.nan
+        history[len(history) - int(rng.integers(1, min(3 * day, len(history) // 2) + 1)) :] = np.nan
     elif kind == 1:
         history[rng.random(len(history)) < 0.1] = np.nan
     elif kind == 2:

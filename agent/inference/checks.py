@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+# A gap-proof model still needs that share of its window, and anything at all in so many days.
+GAP_PROOF_SHARE_ALL = 0.3
+GAP_PROOF_DAYS = 3
+
+
 @dataclass(frozen=True)
 class InputLimits:
     """What the model saw in training, from its file: range of the target, longest flat run, valid shares wanted."""
@@ -22,14 +27,17 @@ class InputLimits:
     min_share_all: float = 0.5
     min_share_day: float = 0.6
     min_share_recent: float = 0.34
+    # The trial showed that the model beats the naive rule with the last day missing too: gaps are then only noted.
+    gap_proof: bool = False
 
 
 @dataclass(frozen=True)
 class CheckedHistory:
-    """`values` with the bad ones NaN; `reason` is None when a model may use them."""
+    """`values` with the bad ones NaN; `reason` is None when a model may use them, `note` says what it has to bear."""
 
     values: Array
     reason: str | None
+    note: str | None
     out_of_range_share: float
 
 
@@ -56,7 +64,10 @@ def check_history(y_hist: Array, limits: InputLimits, *, step_s: int) -> Checked
             reason = "input_missing"
         elif known[-recent:].mean() < limits.min_share_recent:
             reason = "input_missing_recent"
-    return CheckedHistory(values, reason, outside_share)
+    note = None
+    if limits.gap_proof and known.mean() >= GAP_PROOF_SHARE_ALL and known[-GAP_PROOF_DAYS * per_day :].any():
+        reason, note = None, reason
+    return CheckedHistory(values, reason, note, outside_share)
 
 
 def flat_run(values: Array) -> int:

@@ -40,6 +40,7 @@ STALE_RATIO = 1.00
 MAX_PENDING = 1500
 SLOW_RUN_S = 0.5
 OUTSIDE_WIDENING = 1.3
+GAP_WIDENING = 1.15
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Forecaster:
         naive_hist = window(history, first_at, (LOOK_BACK_DAYS + 2) * per_day)
         past = self._past(history, first_at)
 
-        model_raw, checked_tail, why = self._model_raw(history, known, first_at)
+        model_raw, checked_tail, why, note = self._model_raw(history, known, first_at)
         naive_hist = _with_bad_tail(naive_hist, checked_tail)
         types = day_types(self._calendar(first_at, len(naive_hist)))
         naive = naive_robust(
@@ -175,6 +176,10 @@ class Forecaster:
             if steers and self.model
             else f"naive:{naive.rule}"
         )
+        if steers and note is not None:
+            middle = chosen[:, 1:2]
+            chosen = self._bounded(middle + GAP_WIDENING * (chosen - middle))
+            reasons.append(note)
         if steers and self._extrapolating(known, first_at):
             middle = chosen[:, 1:2]
             chosen = self._bounded(middle + OUTSIDE_WIDENING * (chosen - middle))
@@ -229,36 +234,36 @@ class Forecaster:
 
     def _model_raw(
         self, history: Series, known: Series | None, first_at: datetime
-    ) -> tuple[Array | None, Array | None, str | None]:
-        """The model's own quantiles, the checked history, and why there are none."""
+    ) -> tuple[Array | None, Array | None, str | None, str | None]:
+        """The model's own quantiles, the checked history, why there are none, and what the input lacks."""
         model = self.model
         if model is None:
-            return None, None, "no_model"
+            return None, None, "no_model", None
         contract, spec = model.contract, self.spec
         if (contract.step_s, contract.horizon, contract.tz) != (spec.step_s, spec.horizon, spec.tz) or (
             contract.target != spec.target or contract.unit != spec.unit
         ):
-            return None, None, "wrong_schema"
+            return None, None, "wrong_schema", None
         checked = check_history(window(history, first_at, contract.hist), model.limits, step_s=spec.step_s)
         if checked.reason is not None:
-            return None, checked.values, checked.reason
+            return None, checked.values, checked.reason, None
         known_window = None
         if contract.known:
             total = contract.hist + contract.horizon
             end_at = first_at + timedelta(seconds=spec.horizon * spec.step_s)
             if known is None or known.values.ndim != 2 or known.values.shape[1] != len(contract.known):
-                return None, checked.values, "known_missing"
+                return None, checked.values, "known_missing", None
             known_window = window(known, end_at, total)
             if np.isfinite(known_window[contract.hist :]).mean() < 0.5:
-                return None, checked.values, "known_missing"
+                return None, checked.values, "known_missing", None
         started = self.elapsed() if self.elapsed else 0.0
         try:
             raw = model.run(checked.values, known_window, self._calendar(first_at, contract.hist))
         except ModelRefusedError as refused:
-            return None, checked.values, refused.code
+            return None, checked.values, refused.code, None
         if self.elapsed and self.elapsed() - started > SLOW_RUN_S:
-            return None, checked.values, "slow_run"
-        return raw, checked.values, None
+            return None, checked.values, "slow_run", None
+        return raw, checked.values, None, checked.note
 
     def _who(
         self, model: Array | None, why: str | None, scores: Scores, at: datetime

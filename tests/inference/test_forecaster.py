@@ -25,9 +25,10 @@ def at(row):
     return FIRST_AT + timedelta(hours=row)
 
 
-def with_trial(model, ratio):
-    """The same model with another result of its trial in the metadata."""
-    return replace(model, meta={**model.meta, "fc.metrics": f'{{"ratio_naive": {ratio}}}'})
+def with_trial(model, ratio, *, gap_proof=False):
+    """The same model with other results of its trials."""
+    limits = replace(model.limits, gap_proof=gap_proof)
+    return replace(model, limits=limits, meta={**model.meta, "fc.metrics": f'{{"ratio_naive": {ratio}}}'})
 
 
 def test_the_model_steers_and_forecasts_tomorrow(model_bytes):
@@ -90,6 +91,37 @@ def test_a_bad_input_hands_over_to_the_naive_rule_with_its_reason(model_bytes, f
     assert answer.source.startswith("naive:")
     assert reason in answer.reasons
     assert np.isfinite(answer.quantiles).all()
+
+
+def test_a_gap_proof_model_steers_through_a_missing_day_with_a_wider_band_and_says_so(model_bytes):
+    history, known = inputs()
+    history.values[ORIGIN - 24 : ORIGIN] = np.nan
+    model = with_trial(load_model(model_bytes), 0.8, gap_proof=True)
+
+    answer = Forecaster(SPEC, model).forecast(history, known, at(ORIGIN))
+
+    contract = model.contract
+    cal = Forecaster(SPEC, model)._calendar(at(ORIGIN), contract.hist)
+    bare = model.run(
+        history.values[ORIGIN - contract.hist : ORIGIN],
+        known.values[ORIGIN - contract.hist : ORIGIN + 24],
+        cal,
+    )
+    assert answer.source.startswith("model:")
+    assert answer.reasons == ("input_missing",)
+    # Widened by 15 % around the median where the limits leave room.
+    assert answer.quantiles[6, 2] - answer.quantiles[6, 1] == pytest.approx(1.15 * (bare[6, 2] - bare[6, 1]))
+
+
+def test_a_gap_proof_model_hands_over_when_three_days_are_gone(model_bytes):
+    history, known = inputs()
+    history.values[ORIGIN - 72 : ORIGIN] = np.nan
+    model = with_trial(load_model(model_bytes), 0.8, gap_proof=True)
+
+    answer = Forecaster(SPEC, model).forecast(history, known, at(ORIGIN))
+
+    assert answer.reasons == ("input_missing",)
+    assert answer.source.startswith("naive:")
 
 
 def test_a_model_past_its_use_by_hands_over(model_bytes):

@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agent.errors import DataError
 from tests.training.plants import frame
 from training import metrics
 from training.backtest import Plan, default_origins, run_backtest, score
-from training.dataset import DataError, Frame
+from training.dataset import Frame
 from training.gate import judge
 
 END_ROW = 34 * 24

@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.errors import DataError
 from agent.inference.model import load_model
 from tests.training.plants import FIRST_AT, frame
 from training.cli import main
-from training.dataset import DataError, country_holidays, load_frame
+from training.dataset import country_holidays, load_frame
 
 COMMON = ["--target", "load", "--step", "1h", "--horizon", "24", "--known", "temp"]
 

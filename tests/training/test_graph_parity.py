@@ -2,11 +2,12 @@ import numpy as np
 import onnx
 import pytest
 
+from agent.errors import DataError
 from agent.inference.model import load_model
 from agent.inference.runtime import Session
 from tests.training.plants import frame
-from training.dataset import DataError
-from training.fit import build_graph, fit, fit_target, make_contract, native_predict
+from training.export import build_graph, native_predict
+from training.fit import fit, fit_target, make_contract
 from training.graph import IR_VERSION, ML_OPSET, OPSET, GraphBuilder
 from training.trees import TreeSize, add_trees, predict_trees, train_trees
 from training.windows import compute_features
