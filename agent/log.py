@@ -1,0 +1,106 @@
+"""Log lines as an event name and fields: `command_written tag=c1.load value=1 plan=air-17`.
+
+One line per event, the same for a person, for grep and for journald. Callers log what changes
+(lost, back), never what lasts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TextIO
+
+_PLAIN = re.compile(r"[^\s\"'=\\]+")
+_SECRET = re.compile(r"(password|passwd|secret|token|credential|private_key)$", re.IGNORECASE)
+# sd-daemon(3): journald reads the syslog priority from a "<n>" before each line.
+_PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    plain = str(value.value if isinstance(value, Enum) else value)
+    return plain if _PLAIN.fullmatch(plain) else json.dumps(plain, ensure_ascii=False)
+
+
+def event_line(event: str, fields: Mapping[str, object]) -> str:
+    """`event key=value ...`; text with blanks is quoted, a field named like a secret is hidden."""
+    parts = [event]
+    parts += [f"{key}={'***' if _SECRET.search(key) else _text(value)}" for key, value in fields.items()]
+    return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """What a module writes to. Level by audience: INFO is for the site's engineer, DEBUG for us."""
+
+    logger: logging.Logger
+
+    def debug(self, event: str, **fields: object) -> None:
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        self._write(logging.ERROR, event, fields)
+
+    def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        if self.logger.isEnabledFor(level):
+            self.logger.log(level, "%s", event_line(event, fields))
+
+
+def get_logger(name: str) -> EventLog:
+    """The log of a module: `get_logger(__name__)`."""
+    return EventLog(logging.getLogger(name))
+
+
+class _LineFormat(logging.Formatter):
+    def __init__(self, now: Callable[[], datetime] | None, *, journal: bool) -> None:
+        super().__init__()
+        self._now = now
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        name = record.name.removeprefix("agent.")
+        if self._journal:
+            prefix = f"<{_PRIORITY.get(record.levelno, 6)}>"
+            return "\n".join(f"{prefix}{name}: {line}" for line in text.splitlines())
+        at = self._now() if self._now else datetime.fromtimestamp(record.created, UTC)
+        return f"{at:%Y-%m-%dT%H:%M:%S}Z {record.levelname.lower():7} {name}: {text}"
+
+
+def configure(
+    level: str = "info", *, stream: TextIO | None = None, now: Callable[[], datetime] | None = None
+) -> None:
+    """Send every log line to `stream` (standard error); call once, at the composition root.
+
+    `now` stamps the lines with a simulated clock. Under systemd the stamp is journald's own and
+    the level goes as its priority prefix.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_LineFormat(now, journal=stream is None and "JOURNAL_STREAM" in os.environ))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for ours in ("agent", "twin", "training", "fleet"):
+        logging.getLogger(ours).setLevel(level.upper())
