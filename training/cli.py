@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a model and write it as one ONNX file")
     fit.add_argument(
-        "sites", nargs="*", type=Path, metavar="SITE.toml", help="time zone, unit and limits come from it"
+        "sites", nargs="*", type=Path, metavar="SITE.toml", help="time zone, country and unit come from it"
     )
     _data_options(
         fit, data_help="Parquet or CSV; {site} stands for the site file's name, for many sites at once"
@@ -187,7 +187,7 @@ def _job(options: argparse.Namespace, site: Path | None) -> FitJob:
         unit=options.unit or facts.get("unit", ""),
         country=options.country or facts.get("country"),
         hist_days=options.hist_days,
-        limits=options.limits or facts.get("limits"),
+        limits=options.limits,
         train_end=options.train_end,
         seed=options.seed,
         quick=options.quick,

@@ -8,10 +8,10 @@ from datetime import datetime
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from agent.errors import DataError, TrimloadError
 from agent.inference.model import load_model
+from agent.units import CONVERSIONS
 from training.dataset import country_holidays, load_frame
 from training.fit import fit_target
 
@@ -136,47 +136,30 @@ def run_jobs(jobs: Sequence[FitJob], *, processes: int, retries: int = 1) -> Ite
         waiting = dict.fromkeys(failed, attempt + 1)
 
 
-def site_facts(path: Path, target: str) -> dict[str, Any]:
-    """Time zone, unit and limits that a site file gives for a target. Raises DataError when it cannot be read."""
+def site_facts(path: Path, target: str) -> dict[str, str]:
+    """Time zone, country and canonical unit that a site file gives for a target `device.point`.
+
+    The unit is there when the point stands in the site file itself; a point from a device profile needs --unit.
+    Raises DataError when the file cannot be read.
+    """
     try:
         site = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise DataError(
             f"cannot read the site file: {error}", where=str(path), fix="run trimload check on it"
         ) from error
-    head = site.get("site", site)
-    found: dict[str, Any] = {}
-    zone = head.get("timezone") or head.get("tz") or head.get("time_zone")
-    if zone:
-        found["tz"] = zone
-    if head.get("country"):
-        found["country"] = head["country"]
-    tag = _find_tag(site, target)
-    if tag is not None:
-        if "unit" in tag:
-            found["unit"] = str(tag["unit"])
-        bounds = tag.get("range")
-        if isinstance(bounds, list) and len(bounds) == 2:
-            found["limits"] = (float(bounds[0]), float(bounds[1]))
-        elif "min" in tag and "max" in tag:
-            found["limits"] = (float(tag["min"]), float(tag["max"]))
+    identity = site.get("site", {})
+    found = {
+        name: str(identity[key])
+        for name, key in (("tz", "timezone"), ("country", "country"))
+        if identity.get(key)
+    }
+    device, _, point = target.partition(".")
+    unit = site.get("devices", {}).get(device, {}).get("points", {}).get(point, {}).get("unit")
+    if unit in CONVERSIONS:
+        # History is kept in the canonical unit: the driver converts once, before anything is stored.
+        found["unit"] = CONVERSIONS[unit].canonical
     return found
-
-
-def _find_tag(node: Any, target: str) -> dict[str, Any] | None:
-    """The table of a tag: one with that id or name, or one that stands under that key in a `tags` table."""
-    if isinstance(node, dict):
-        if target in (node.get("id"), node.get("name"), node.get("tag")):
-            return node
-        tags = node.get("tags")
-        if isinstance(tags, dict) and isinstance(tags.get(target), dict):
-            return dict(tags[target])
-        children = list(node.values())
-    elif isinstance(node, list):
-        children = node
-    else:
-        return None
-    return next((found for child in children if (found := _find_tag(child, target)) is not None), None)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -131,22 +131,35 @@ def test_a_model_is_never_published_on_data_it_was_trained_on(data_csv, tmp_path
     assert "earlier --train-end" in capsys.readouterr().err
 
 
-def test_a_site_file_gives_zone_unit_and_limits(data_csv, tmp_path, capsys):
+def test_a_site_file_gives_zone_holidays_and_the_canonical_unit(data_csv, tmp_path, capsys):
+    renamed = tmp_path / "data.csv"
+    renamed.write_text(data_csv.read_text().replace("load", "meter.flow", 1))
     site = tmp_path / "plant.toml"
-    site.write_text('[site]\ntimezone = "Europe/Berlin"\n[tags.load]\nunit = "kW"\nrange = [0, 80]\n')
+    site.write_text(
+        '[site]\nid = "p"\ntimezone = "Europe/Berlin"\ncountry = "DE"\n[devices.meter.points.flow]\nunit = "m3/h"\n'
+    )
 
     code = main(
-        ["fit", str(site), "--data", str(data_csv), *COMMON, "--quick", "--out", str(tmp_path / "{site}")]
+        [
+            *(
+                "fit",
+                str(site),
+                "--data",
+                str(renamed),
+                "--target",
+                "meter.flow",
+                "--step",
+                "1h",
+                "--horizon",
+                "24",
+            ),
+            *("--quick", "--limits", "0,80", "--out", str(tmp_path / "{site}")),
+        ]
     )
 
-    contract = load_model((tmp_path / "plant" / "load.onnx").read_bytes()).contract
+    contract = load_model((tmp_path / "plant" / "meter.flow.onnx").read_bytes()).contract
     assert code == 0
-    assert (contract.tz, contract.unit, contract.limit_low, contract.limit_high) == (
-        "Europe/Berlin",
-        "kW",
-        0.0,
-        80.0,
-    )
+    assert (contract.tz, contract.unit, contract.limit_high) == ("Europe/Berlin", "m3/min", 80.0)
     capsys.readouterr()
 
 
