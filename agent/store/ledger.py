@@ -229,10 +229,9 @@ def write_export(path: Path, entries: Sequence[Entry], before: Head) -> None:
 
     The first line of a new file is `before`, the chain's end so far: each file can be checked alone.
     """
+    if path.exists():
+        _set_damaged_aside(path)
     with path.open("a+b") as out:
-        out.seek(0)
-        # A line that a kill has torn goes; its row is among `entries` again.
-        out.truncate(out.read().rfind(b"\n") + 1)
         known = read_export(path)[1]
         lines = [] if out.seek(0, os.SEEK_END) else [json.dumps(before._asdict())]
         for entry in entries:
@@ -243,9 +242,20 @@ def write_export(path: Path, entries: Sequence[Entry], before: Head) -> None:
         os.fsync(out.fileno())
 
 
+def _set_damaged_aside(path: Path) -> None:
+    with path.open("r+b") as file:
+        # A line that a kill has torn goes: its row still stands in the database.
+        file.truncate(file.read().rfind(b"\n") + 1)
+    try:
+        read_export(path)
+    except (ValueError, TypeError) as error:
+        path.rename(f"{path}.damaged")
+        log.warning("ledger_export_damaged", file=str(path), reason=str(error))
+
+
 def read_export(path: Path) -> tuple[Head, list[Entry]]:
     """An exported file: end of the chain before it, and its rows. Raises ValueError for anything else."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     if not lines:
         return Head(0, ""), []
     entries = [Entry(**(line | {"at": datetime.fromisoformat(line["at"])})) for line in lines[1:]]
