@@ -1,0 +1,244 @@
+"""The band: every tick, load, unload, trim and start so that the pressure stays in one band.
+
+Complete by itself: without any plan it is a single-band sequencer that chooses its own machines.
+The shape of the loop and its default numbers come from closed-loop trials against a sequencer
+tuned by search; docs/control.md tells what each step was worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.control.demand import Demand
+from agent.control.guard import may_start
+from agent.control.memory import HOUR_S, StationMemory
+from agent.control.orders import STOP, Order
+from agent.control.view import Fleet, StationView
+from agent.planner.sets import SetTable
+
+# A rescue start is not taken back before this time.
+_RESCUE_HOLD_S = 300.0
+# Within this of the minimum a rescue starts whatever the slope says.
+_RESCUE_BAR = 0.04
+# A released machine with fewer starts than this below its limit is kept unloaded for a while.
+_START_RESERVE = 1
+_KEEP_UNLOADED_S = 1200.0
+
+
+@dataclass(slots=True)
+class Decision:
+    """Orders of one tick with the reasons for what changed."""
+
+    wishes: tuple[Order, ...]
+    reasons: tuple[str, ...]
+    slope_bar_min: float
+    rescued: bool
+
+
+class Band:
+    """Holds the loading of the machines from tick to tick."""
+
+    def __init__(self, fleet: Fleet, table: SetTable) -> None:
+        self._fleet = fleet
+        self._table = table
+        self._loaded: int | None = None
+        self._trim = -1
+        self._rescue = 0
+        self._rescue_until_s = float("-inf")
+        self.floor_bar = fleet.station.band_floor_bar
+        self.width_bar = fleet.station.band_width_bar
+
+    def step(
+        self, view: StationView, demand: Demand, memory: StationMemory, committed: int, *, dt_s: float
+    ) -> Decision:
+        """Orders for this tick. `committed` are the machines (bits) that are meant to run."""
+        fleet, station = self._fleet, self._fleet.station
+        pressure = view.pressure_bar_g
+        assert pressure is not None, "the tick goes to fallback before the band runs blind"
+        low = station.pressure_min_bar_g + self.floor_bar
+        high = min(low + self.width_bar, station.pressure_max_bar_g)
+        middle = 0.5 * (low + high)
+        reasons: list[str] = []
+
+        running, loaded, supply, starting_lead_s = self._machines_now(view, memory)
+        ordered = loaded if self._loaded is None else self._loaded
+        wanted = (
+            max(demand.fast_m3_min, demand.slow_m3_min)
+            if pressure < middle
+            else min(demand.fast_m3_min, demand.slow_m3_min)
+        )
+        slope = (supply - wanted) / fleet.m3_per_bar
+        lead_min = (station.lead_s + dt_s) / 60.0
+
+        active = committed | self._rescue_bits(view.at_s)
+        rescued = self._rescue_if_needed(
+            view, memory, active, pressure, wanted, slope, starting_lead_s, reasons
+        )
+        active = committed | self._rescue_bits(view.at_s)
+
+        usable = running & active
+        want_load, trim = ordered & running, self._trim
+        stray = want_load & ~active
+        if pressure + slope * lead_min < low:
+            need = wanted + max(0.0, low - pressure) * fleet.m3_per_bar
+            if supply < need or not want_load:
+                able = usable if self._capacity(usable) >= need else running
+                want_load, trim = self._loading(able, need)
+                if want_load & ~ordered:
+                    reasons.append(f"load: {pressure:.2f} bar falls to {low:.2f} within {lead_min * 60:.0f} s")
+        elif pressure > high:
+            need = max(0.0, demand.fast_m3_min - (pressure - high) * fleet.m3_per_bar)
+            want_load, trim = self._unloading(usable or running, want_load, need)
+            if ordered & ~want_load:
+                reasons.append(f"unload: {pressure:.2f} bar is above {high:.2f}")
+        elif stray and self._capacity(usable) >= wanted:
+            # A released machine is relieved at once by those that stay: no waiting for the band's edge.
+            want_load, trim = self._loading(usable, wanted)
+        self._loaded, self._trim = want_load, trim
+        wishes = self._wishes(view, demand, memory, active, running, want_load, trim, pressure, low, middle)
+        return Decision(wishes, tuple(reasons), slope, rescued)
+
+    def _machines_now(self, view: StationView, memory: StationMemory) -> tuple[int, int, float, float]:
+        """(bits able to deliver, bits loaded, supply, start time of the slowest standing machine)."""
+        fleet = self._fleet
+        running = loaded = 0
+        supply = lead_s = 0.0
+        for index, machine in enumerate(view.machines):
+            if machine.running and not machine.tripped:
+                past = memory.machines[index]
+                if view.at_s - past.since_s >= fleet.machines[index].start_s or machine.loaded:
+                    running |= 1 << index
+                if machine.loaded:
+                    loaded |= 1 << index
+                    supply += fleet.flow_of(index, machine)
+                elif self._loaded is not None and (self._loaded & running) >> index & 1:
+                    # Ordered to load a moment ago: it delivers before the lead time is over.
+                    supply += fleet.least_flow[index]
+            else:
+                lead_s = max(lead_s, fleet.machines[index].start_s)
+        return running, loaded, supply, lead_s
+
+    def _capacity(self, bits: int) -> float:
+        return sum(flow for i, flow in enumerate(self._fleet.full_flow) if (bits >> i) & 1)
+
+    def _loading(self, usable: int, need: float) -> tuple[int, int]:
+        base, trim = self._table.loading(usable, need)
+        return base | (1 << trim if trim >= 0 else 0), trim
+
+    def _unloading(self, usable: int, loaded: int, need: float) -> tuple[int, int]:
+        """What stays loaded above the band: the base set, and a VSD trim, which follows down."""
+        base, trim = self._table.loading(usable, need)
+        keep = base & loaded
+        if trim >= 0 and self._fleet.is_vsd[trim] and (loaded >> trim) & 1:
+            least = self._fleet.least_flow[trim]
+            flow_base = sum(f for i, f in enumerate(self._fleet.full_flow) if (keep >> i) & 1)
+            if need - flow_base >= 0.5 * least:
+                keep |= 1 << trim
+        return keep, trim
+
+    def _rescue_bits(self, now_s: float) -> int:
+        if now_s >= self._rescue_until_s:
+            self._rescue = 0
+        return self._rescue
+
+    def _rescue_if_needed(
+        self,
+        view: StationView,
+        memory: StationMemory,
+        active: int,
+        pressure: float,
+        wanted: float,
+        slope: float,
+        lead_s: float,
+        reasons: list[str],
+    ) -> bool:
+        """Add the cheapest machine that may start when the running ones cannot hold the minimum."""
+        fleet = self._fleet
+        floor = fleet.station.pressure_min_bar_g
+        able = 0.0
+        for index in range(fleet.count):
+            seen = view.machines[index]
+            if (active >> index) & 1 and seen.running is not None and not seen.tripped:
+                past = memory.machines[index]
+                if seen.running or (past.known and may_start(fleet, view, memory, index)):
+                    able += fleet.full_flow[index]
+        if able >= wanted:
+            return False
+        missing_slope = (able - wanted) / fleet.m3_per_bar
+        time_left_s = (pressure - floor) / -missing_slope * 60.0 if missing_slope < 0 else float("inf")
+        if time_left_s > 50.0 + lead_s + fleet.station.lead_s and pressure > floor + _RESCUE_BAR:
+            return False
+        best, best_cost = -1, float("inf")
+        for index in range(fleet.count):
+            if (active >> index) & 1 or not may_start_or_runs(fleet, view, memory, index):
+                continue
+            short = max(wanted - able - fleet.full_flow[index], 0.0)
+            cost = fleet.machines[index].full_power_kw + 1000.0 * short
+            if cost < best_cost:
+                best, best_cost = index, cost
+        if best < 0:
+            return False
+        self._rescue |= 1 << best
+        self._rescue_until_s = view.at_s + _RESCUE_HOLD_S
+        reasons.append(
+            f"rescue start of {fleet.names[best]}: {wanted:.1f} m3/min wanted, {able:.1f} able, "
+            f"{pressure:.2f} bar"
+        )
+        return True
+
+    def _wishes(
+        self,
+        view: StationView,
+        demand: Demand,
+        memory: StationMemory,
+        active: int,
+        running: int,
+        want_load: int,
+        trim: int,
+        pressure: float,
+        low: float,
+        middle: float,
+    ) -> tuple[Order, ...]:
+        fleet = self._fleet
+        others = sum(
+            fleet.full_flow[i]
+            for i in range(fleet.count)
+            if (want_load >> i) & 1 and not (fleet.is_vsd[i] and i == trim)
+        )
+        wishes: list[Order] = []
+        for index in range(fleet.count):
+            bit = 1 << index
+            load = bool(want_load & bit)
+            share = None
+            if fleet.is_vsd[index]:
+                share = 1.0
+                if index == trim:
+                    flow = demand.fast_m3_min - others + (middle - pressure) * fleet.m3_per_bar
+                    share = flow / fleet.full_flow[index]
+            if active & bit:
+                wishes.append(Order(run=True, load=load, share=share))
+                continue
+            seen, past = view.machines[index], memory.machines[index]
+            if not seen.running:
+                wishes.append(STOP)
+                continue
+            # Released: it goes on delivering while the pressure needs it, then stops for good.
+            if load and pressure < low:
+                wishes.append(Order(run=True, load=True, share=share))
+                continue
+            limit = fleet.machines[index].max_starts_per_hour - _START_RESERVE
+            few_starts = past.starts_within(view.at_s, HOUR_S) < limit
+            rested = view.at_s - past.unloaded_since_s >= _KEEP_UNLOADED_S
+            if few_starts or rested:
+                wishes.append(STOP)
+            else:
+                wishes.append(Order(run=True, load=False, share=share))
+        return tuple(wishes)
+
+
+def may_start_or_runs(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:
+    """Whether the machine can help: it runs, or it may be started."""
+    seen = view.machines[index]
+    if seen.running is None or seen.tripped:
+        return False
+    return bool(seen.running) or may_start(fleet, view, memory, index)

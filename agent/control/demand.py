@@ -1,0 +1,99 @@
+"""How much air the plant takes, from the pressure's slope and what the machines deliver."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from agent.control.view import Fleet, StationView
+
+# Filters of the demand: a fast one for loading, a slow one for choosing machines.
+_FAST_S = 20.0
+_SLOW_S = 120.0
+# The pressure's slope is taken over this span: a sensor's noise of 5 mbar over one second would be
+# worth a whole machine, over ten it is a tenth of that.
+_SLOPE_S = 10.0
+# A flow meter that differs from the balance by more than this for long is not believed.
+_METER_TRUST_SHARE = 0.25
+_METER_DOUBT_S = 900.0
+
+
+@dataclass(slots=True)
+class Demand:
+    """Estimates in free air [m3/min]; None until two pressures were seen."""
+
+    fast_m3_min: float
+    slow_m3_min: float
+    supply_m3_min: float
+
+
+class DemandEstimator:
+    """Mass balance of the receiver: demand = supply - (V / p_atm) dp/dt.
+
+    With a flow meter the meter is used, as long as it agrees with the balance.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._past: deque[tuple[float, float, float]] = deque()
+        self._volume_m3 = 0.0
+        self._last_s: float | None = None
+        self._fast: float | None = None
+        self._slow = 0.0
+        self._balance_slow = 0.0
+        self._doubt_s = 0.0
+
+    @property
+    def meter_doubted(self) -> bool:
+        """The flow meter has disagreed with the balance for a quarter of an hour."""
+        return self._doubt_s > _METER_DOUBT_S
+
+    def update(self, view: StationView) -> Demand | None:
+        """Take in one tick; None while nothing can be said."""
+        supply = 0.0
+        flow_of = self._fleet.flow_of
+        for index, machine in enumerate(view.machines):
+            supply += flow_of(index, machine)
+        if view.pressure_bar_g is None:
+            self._past.clear()
+            self._last_s = None
+            return None if self._fast is None else Demand(self._fast, self._slow, supply)
+        now_s, last_s = view.at_s, self._last_s
+        if last_s is not None and (now_s <= last_s or now_s - last_s > 120.0):
+            self._past.clear()
+            last_s = None
+        step_s = 0.0 if last_s is None else now_s - last_s
+        self._volume_m3 += supply * step_s / 60.0
+        self._last_s = now_s
+        self._past.append((now_s, view.pressure_bar_g, self._volume_m3))
+        while len(self._past) > 2 and now_s - self._past[1][0] >= _SLOPE_S:
+            self._past.popleft()
+        if len(self._past) < 2:
+            return None if self._fast is None else Demand(self._fast, self._slow, supply)
+        first_s, first_bar, first_m3 = self._past[0]
+        stored_m3 = (view.pressure_bar_g - first_bar) * self._fleet.m3_per_bar
+        balance = max((self._volume_m3 - first_m3 - stored_m3) / (now_s - first_s) * 60.0, 0.0)
+        self._filter(view, balance, step_s)
+        assert self._fast is not None
+        return Demand(self._fast, self._slow, supply)
+
+    def _filter(self, view: StationView, balance: float, step_s: float) -> None:
+        if self._fast is None:
+            self._fast = self._slow = self._balance_slow = balance
+            return
+        slow_gain = 1.0 - math.exp(-step_s / _SLOW_S)
+        self._balance_slow += (balance - self._balance_slow) * slow_gain
+        measured = balance
+        meter = view.flow_m3_min
+        if meter is not None:
+            off = abs(meter - self._balance_slow) > _METER_TRUST_SHARE * max(self._balance_slow, 1.0)
+            self._doubt_s = (
+                min(self._doubt_s + step_s, 2 * _METER_DOUBT_S)
+                if off
+                else max(self._doubt_s - 2 * step_s, 0.0)
+            )
+            if not self.meter_doubted:
+                measured = max(meter, 0.0)
+        self._fast += (measured - self._fast) * (1.0 - math.exp(-step_s / _FAST_S))
+        self._slow += (measured - self._slow) * slow_gain

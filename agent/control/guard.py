@@ -1,0 +1,114 @@
+"""The last word before a command: what may not leave is held back here, with its rule.
+
+Pure: the same wishes, view and memory give the same verdict. Order of authority: lock-out and
+trip, operator, machine limits, then the band's wish.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from agent.control.memory import DAY_S, HOUR_S, StationMemory
+from agent.control.orders import STOP, Order
+from agent.control.view import Fleet, StationView
+from agent.domain import Refusal
+
+# Two motors never start within this time of each other: star-delta inrush takes about 10 s.
+START_GAP_S = 12.0
+
+
+class Verdict(NamedTuple):
+    """Orders that may leave, None for a machine that must not be commanded at all, and refusals."""
+
+    orders: tuple[Order | None, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[Order, ...]) -> Verdict:
+    """Let out of `wishes` what the machines' limits allow."""
+    now_s = view.at_s
+    orders: list[Order | None] = []
+    refusals: list[Refusal] = []
+    last_start_s = memory.last_start_s
+    for index, wish in enumerate(wishes):
+        machine, seen, past = fleet.machines[index], view.machines[index], memory.machines[index]
+        name = fleet.names[index]
+        if machine.locked_out or seen.running is None:
+            if wish.run:
+                why = "locked out for maintenance" if machine.locked_out else "machine is silent"
+                refusals.append(Refusal(name, _text(wish), why))
+            orders.append(None if seen.running is None else STOP)
+            continue
+        wish = _overridden(wish, run=past.override_run if now_s < past.override_until_s else None)  # noqa: PLW2901
+        if wish.run and not past.running:
+            rule, until_s = _start_rule(fleet, view, memory, index, last_start_s)
+            if rule:
+                refusals.append(Refusal(name, "start", rule, _instant(until_s)))
+                orders.append(STOP)
+                continue
+            last_start_s = now_s
+        elif not wish.run and past.running:
+            free_s = past.since_s + machine.min_run_s
+            if now_s < free_s and not seen.tripped:
+                refusals.append(
+                    Refusal(name, "stop", f"minimum run time {machine.min_run_s:g} s", _instant(free_s))
+                )
+                wish = Order(run=True, load=False, share=wish.share)  # noqa: PLW2901
+        orders.append(_in_range(fleet, index, wish))
+    return Verdict(tuple(orders), tuple(refusals))
+
+
+def may_start(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:
+    """Whether the machine could be started now, apart from the gap between two starts."""
+    return not _start_rule(fleet, view, memory, index, float("-inf"))[0]
+
+
+def _start_rule(
+    fleet: Fleet, view: StationView, memory: StationMemory, index: int, last_start_s: float
+) -> tuple[str, float | None]:
+    """The rule that forbids a start now and until when; "" if none does."""
+    now_s = view.at_s
+    machine, seen, past = fleet.machines[index], view.machines[index], memory.machines[index]
+    if machine.locked_out:
+        return "locked out for maintenance", None
+    if seen.tripped:
+        return "tripped", None
+    if seen.ready is False:
+        return "not ready: in local mode, blocked or blowing down", None
+    if now_s < past.barred_until_s:
+        return f"set aside: {past.barred_why}", past.barred_until_s
+    if now_s < past.since_s + machine.min_stop_s:
+        return f"minimum stop time {machine.min_stop_s:g} s", past.since_s + machine.min_stop_s
+    if past.starts_within(now_s, HOUR_S) >= machine.max_starts_per_hour:
+        oldest_s = past.starts_s[-machine.max_starts_per_hour]
+        return f"start limit {machine.max_starts_per_hour} an hour", oldest_s + HOUR_S
+    if past.starts_within(now_s, DAY_S) >= machine.max_starts_per_day:
+        return f"start limit {machine.max_starts_per_day} a day", past.starts_s[0] + DAY_S
+    if now_s < last_start_s + START_GAP_S:
+        return f"another machine started less than {START_GAP_S:g} s ago", last_start_s + START_GAP_S
+    return "", None
+
+
+def _overridden(wish: Order, *, run: bool | None) -> Order:
+    if run is None or run == wish.run:
+        return wish
+    return Order(run=True, load=True, share=wish.share) if run else STOP
+
+
+def _in_range(fleet: Fleet, index: int, order: Order) -> Order:
+    if not order.run:
+        return STOP
+    if not fleet.is_vsd[index]:
+        return Order(run=True, load=order.load)
+    share = 1.0 if order.share is None else order.share
+    least = fleet.least_flow[index] / fleet.full_flow[index]
+    return Order(run=True, load=order.load, share=min(max(share, least), 1.0))
+
+
+def _text(order: Order) -> str:
+    return "load" if order.load else "run unloaded"
+
+
+def _instant(at_s: float | None) -> datetime | None:
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC)

@@ -1,0 +1,70 @@
+"""Which of the four modes a station is in, and why."""
+
+from __future__ import annotations
+
+from agent.domain import Mode
+
+# A sensor may drop out this long before control is handed back; the machines' own dead-man is longer.
+_BLIND_S = 20.0
+# After a fall-back the data must have been good for this long; doubled with each new one.
+_RETURN_S = 120.0
+_LONGEST_RETURN_S = 3600.0
+_FORGET_S = 7200.0
+
+_RANK = {Mode.OBSERVE: 0, Mode.ADVISE: 1, Mode.CONTROL: 2}
+
+
+class ModeSwitch:
+    """OBSERVE, ADVISE, CONTROL as configured and wished, FALLBACK by itself and back, damped.
+
+    `ceiling` is the site's own consent, from its local configuration: no wish reaches above it.
+    """
+
+    def __init__(self, ceiling: Mode) -> None:
+        self.ceiling = ceiling
+        self.wished = ceiling
+        self.mode = ceiling
+        self.why = "as configured"
+        self._bad_since_s: float | None = None
+        self._good_since_s: float | None = None
+        self._return_s = _RETURN_S
+        self._fell_at_s = float("-inf")
+
+    def wish(self, mode: Mode, why: str) -> bool:
+        """A wish from outside; False if it lies above the site's consent."""
+        if _RANK[mode] > _RANK[self.ceiling]:
+            return False
+        self.wished = mode
+        self.why = why
+        if self.mode is not Mode.FALLBACK:
+            self.mode = mode
+        return True
+
+    def update(self, now_s: float, trouble: str) -> bool:
+        """Take in this tick's trouble ("" is none); True when the mode changed."""
+        before = self.mode
+        if trouble:
+            self._good_since_s = None
+            if self._bad_since_s is None:
+                self._bad_since_s = now_s
+            if self.mode is Mode.CONTROL and now_s - self._bad_since_s >= _BLIND_S:
+                self._fall(now_s, trouble)
+        else:
+            self._bad_since_s = None
+            if self._good_since_s is None:
+                self._good_since_s = now_s
+            if self.mode is Mode.FALLBACK and now_s - self._good_since_s >= self._return_s:
+                self.mode, self.why = self.wished, "data and machines are good again"
+        return self.mode is not before
+
+    def fall_now(self, now_s: float, trouble: str) -> None:
+        """Hand back at once: for trouble that needs no second look."""
+        if self.mode is Mode.CONTROL:
+            self._fall(now_s, trouble)
+
+    def _fall(self, now_s: float, trouble: str) -> None:
+        again = now_s - self._fell_at_s < _FORGET_S
+        self._return_s = min(self._return_s * 2.0, _LONGEST_RETURN_S) if again else _RETURN_S
+        self._fell_at_s = now_s
+        self._good_since_s = None
+        self.mode, self.why = Mode.FALLBACK, trouble

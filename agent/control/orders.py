@@ -1,0 +1,16 @@
+"""What the band wants of the machines, and what the guard lets out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Order(NamedTuple):
+    """One machine's order. `share` is the VSD's flow as a share of full flow, None for the others."""
+
+    run: bool
+    load: bool
+    share: float | None = None
+
+
+STOP = Order(run=False, load=False)

@@ -1,0 +1,209 @@
+"""One station's control, one tick at a time: view, demand, choice of machines, band, guard, orders.
+
+No input or output: a snapshot goes in, orders come out. The daemon and the simulation call the
+same method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from agent.config.site import Station
+from agent.control.band import Band
+from agent.control.demand import Demand, DemandEstimator
+from agent.control.effect import EffectWatch
+from agent.control.guard import guard
+from agent.control.memory import HOUR_S, StationMemory
+from agent.control.mode import ModeSwitch
+from agent.control.orders import Order
+from agent.control.view import Fleet, StationView, fleet_of, view_station
+from agent.domain import Mode, Plan, Refusal, Snapshot
+from agent.planner.lookahead import Lookahead, LookaheadSettings
+from agent.planner.sets import SpreadSettings, build_sets
+
+
+class Tuning(NamedTuple):
+    """What a search on the site's twin may change; the defaults need no search."""
+
+    spread: SpreadSettings = SpreadSettings()
+    lookahead: LookaheadSettings = LookaheadSettings()
+    commit_every_s: float = 60.0
+
+
+class Outlook(NamedTuple):
+    """Expected demand relative to now, one value per look-ahead step, the first for now."""
+
+    ratio: tuple[float, ...]
+    source: str
+
+
+@dataclass(slots=True)
+class TickResult:
+    """What one tick decided. `orders` is None in modes that do not command: nothing leaves then."""
+
+    view: StationView
+    demand: Demand | None
+    mode: Mode
+    mode_changed: bool
+    mode_why: str
+    committed: int
+    orders: tuple[Order | None, ...] | None
+    advice: tuple[Order | None, ...] | None
+    refusals: tuple[Refusal, ...]
+    notes: tuple[str, ...]
+
+
+class StationControl:
+    """Everything that outlives a tick of one station."""
+
+    def __init__(self, station: Station, *, tuning: Tuning | None = None) -> None:
+        tuning = tuning if tuning is not None else Tuning()
+        self.tuning = tuning
+        self.fleet: Fleet = fleet_of(station)
+        self.table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
+        self.lookahead = Lookahead(
+            self.table, [m.full_power_kw for m in self.fleet.machines], tuning.lookahead
+        )
+        self.band = Band(self.fleet, self.table)
+        self.estimator = DemandEstimator(self.fleet)
+        self.memory = StationMemory(self.fleet.count)
+        self.effect = EffectWatch(self.fleet)
+        self.switch = ModeSwitch(Mode(station.mode))
+        self._committed: int | None = None
+        self._commit_at_s = float("-inf")
+        self._last_s: float | None = None
+        self._last_usable = -1
+
+    def tick(
+        self, snapshot: Snapshot, plan: Plan | None = None, outlook: Outlook | None = None
+    ) -> TickResult:
+        """Decide this tick."""
+        view = view_station(self.fleet, snapshot)
+        return self.decide(view, snapshot, plan, outlook)
+
+    def decide(
+        self, view: StationView, snapshot: Snapshot, plan: Plan | None, outlook: Outlook | None
+    ) -> TickResult:
+        """Decide on a view that was made already."""
+        now_s = view.at_s
+        dt_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), 60.0)
+        self._last_s = now_s
+        self.memory.observe(view)
+        demand = self.estimator.update(view)
+        notes = list(self.effect.check(view, self.memory)) if self.switch.mode is Mode.CONTROL else []
+        changed = self.switch.update(now_s, self._trouble(view))
+        if demand is None or view.pressure_bar_g is None:
+            return self._result(view, demand, changed, None, (), notes)
+        self._commit_if_due(view, demand, snapshot, plan, outlook, notes)
+        assert self._committed is not None
+        decision = self.band.step(view, demand, self.memory, self._committed, dt_s=dt_s)
+        verdict = guard(self.fleet, view, self.memory, decision.wishes)
+        if self.switch.mode is Mode.CONTROL:
+            self.effect.sent(view, verdict.orders)
+        notes += decision.reasons
+        return self._result(view, demand, changed, verdict.orders, verdict.refusals, notes)
+
+    def _trouble(self, view: StationView) -> str:
+        pressure = view.pressure_bar_g
+        if pressure is None:
+            return "header pressure is unknown"
+        station = self.fleet.station
+        if not -0.2 <= pressure <= 2.0 * station.pressure_max_bar_g:
+            return f"header pressure {pressure:.2f} bar is implausible"
+        silent = sum(1 for machine in view.machines if machine.running is None)
+        if 2 * silent > self.fleet.count:
+            return f"{silent} of {self.fleet.count} machines are silent"
+        if 2 * self.effect.failing > self.fleet.count:
+            return f"{self.effect.failing} of {self.fleet.count} machines do not follow"
+        return ""
+
+    def _commit_if_due(
+        self,
+        view: StationView,
+        demand: Demand,
+        snapshot: Snapshot,
+        plan: Plan | None,
+        outlook: Outlook | None,
+        notes: list[str],
+    ) -> None:
+        barred, held, running = self._bits(view)
+        usable_changed = barred != self._last_usable
+        self._last_usable = barred
+        due = view.at_s - self._commit_at_s >= self.tuning.commit_every_s
+        if self._committed is not None and not due and not usable_changed:
+            return
+        self._commit_at_s = view.at_s
+        settings = self.tuning.lookahead
+        ratios = outlook.ratio[: settings.steps] if outlook is not None else (1.0,) * settings.steps
+        wanted = [demand.slow_m3_min * ratio for ratio in ratios]
+        wanted[0] = max(demand.slow_m3_min, demand.fast_m3_min)
+        end_running = self._planned(snapshot, plan, len(wanted) * settings.step_s)
+        current = running if self._committed is None else (self._committed & ~barred)
+        choice = self.lookahead.choose(current, wanted, barred=barred, held=held, end_running=end_running)
+        if choice.mask != self._committed:
+            names = ", ".join(n for i, n in enumerate(self.fleet.names) if (choice.mask >> i) & 1) or "none"
+            notes.append(f"run {names}: {choice.reason}")
+        self._committed = choice.mask
+
+    def _bits(self, view: StationView) -> tuple[int, int, int]:
+        """(bits that may not run, bits that must run, bits running)."""
+        barred = held = running = 0
+        for index, (machine, seen, past) in enumerate(
+            zip(self.fleet.machines, view.machines, self.memory.machines, strict=True)
+        ):
+            bit = 1 << index
+            now_s = view.at_s
+            if now_s < past.override_until_s and past.override_run is not None:
+                if past.override_run:
+                    held |= bit
+                else:
+                    barred |= bit
+            if machine.locked_out or seen.running is None or seen.tripped or seen.ready is False:
+                barred |= bit
+                continue
+            if seen.running:
+                running |= bit
+                if now_s - past.since_s < machine.min_run_s:
+                    held |= bit
+                continue
+            if (
+                now_s < past.barred_until_s
+                or now_s < past.since_s + machine.min_stop_s
+                or past.starts_within(now_s, HOUR_S) >= machine.max_starts_per_hour
+            ):
+                barred |= bit
+        return barred, held & ~barred, running
+
+    def _planned(self, snapshot: Snapshot, plan: Plan | None, ahead_s: float) -> int | None:
+        """Machines that the day's plan runs after the look-ahead; None without a valid plan."""
+        if plan is None or snapshot.at >= plan.not_after:
+            return None
+        for step in plan.steps:
+            begin_s = (step.at - snapshot.at).total_seconds()
+            if begin_s <= ahead_s < begin_s + step.duration_s:
+                return sum(1 << i for i, name in enumerate(self.fleet.names) if name in step.running)
+        return None
+
+    def _result(
+        self,
+        view: StationView,
+        demand: Demand | None,
+        changed: bool,
+        orders: tuple[Order | None, ...] | None,
+        refusals: tuple[Refusal, ...],
+        notes: list[str],
+    ) -> TickResult:
+        mode = self.switch.mode
+        return TickResult(
+            view=view,
+            demand=demand,
+            mode=mode,
+            mode_changed=changed,
+            mode_why=self.switch.why,
+            committed=self._committed or 0,
+            orders=orders if mode is Mode.CONTROL else None,
+            advice=orders if mode is not Mode.CONTROL else None,
+            refusals=refusals,
+            notes=tuple(notes),
+        )

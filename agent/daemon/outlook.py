@@ -1,0 +1,251 @@
+"""A station's memory of its demand, the forecast made of it, and the day's plan made of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config.site import Station, Tariff
+from agent.control.station import Outlook, StationControl
+from agent.control.view import StationView
+from agent.domain import Plan
+from agent.inference.forecaster import Forecaster, QuantileForecast, TargetSpec
+from agent.inference.model import Model
+from agent.inference.series import Series
+from agent.planner.budget import Budget
+from agent.planner.day import DemandOutlook, MachineNow, plan_day
+
+Floats = NDArray[np.float64]
+
+STEP_S = 900
+HORIZON = 96
+# The forecast is renewed each quarter hour, the day's plan each half hour or on an event.
+FORECAST_EVERY_S = 900.0
+PLAN_EVERY_S = 1800.0
+_KEEP_STEPS = 60 * 96
+# The forecast steers the next half hour by its shape, not its level; the ratio is held to this range.
+_RATIO_LOW, _RATIO_HIGH = 0.4, 2.0
+
+
+class DemandForecast(Protocol):
+    """Anything that forecasts a station's demand."""
+
+    def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
+        """P10/P50/P90 from history before `at`."""
+        ...
+
+
+def demand_spec(
+    station_id: str, station: Station, timezone: str, holidays: frozenset[date] = frozenset()
+) -> TargetSpec:
+    """The forecast target of a station: its free-air demand on a quarter-hour grid."""
+    return TargetSpec(
+        target=f"{station_id}.demand_m3_min",
+        unit="m3/min",
+        step_s=STEP_S,
+        horizon=HORIZON,
+        tz=timezone,
+        limit_low=0.0,
+        limit_high=1.2 * sum(m.full_flow_m3_min for m in station.machines.values()),
+        holidays=holidays,
+    )
+
+
+def site_forecaster(
+    station_id: str,
+    station: Station,
+    timezone: str,
+    model: Model | None,
+    elapsed: Callable[[], float] | None = None,
+) -> Forecaster:
+    """The forecaster of a station: its model where there is one, the naive rule otherwise."""
+    return Forecaster(demand_spec(station_id, station, timezone), model, elapsed)
+
+
+class DemandHistory:
+    """Quarter-hour means of the demand, as many as the longest model looks back."""
+
+    def __init__(self) -> None:
+        self._first_slot: int | None = None
+        self._values: list[float] = []
+        self._slot: int | None = None
+        self._sum = 0.0
+        self._count = 0
+
+    def add(self, at_s: float, demand_m3_min: float) -> None:
+        """Take in one tick's demand."""
+        slot = int(at_s // STEP_S)
+        if slot != self._slot:
+            self._close()
+            self._slot, self._sum, self._count = slot, 0.0, 0
+        self._sum += demand_m3_min
+        self._count += 1
+
+    def load(self, first_at: datetime, values: Sequence[float]) -> None:
+        """Take in means from the past, e.g. from the store; NaN where there are none."""
+        self._first_slot = int(first_at.timestamp() // STEP_S)
+        self._values = list(values)[-_KEEP_STEPS:]
+        self._first_slot += len(values) - len(self._values)
+
+    def series(self) -> Series | None:
+        """The closed quarter hours; None before the first."""
+        if self._first_slot is None or not self._values:
+            return None
+        first_at = datetime.fromtimestamp(self._first_slot * STEP_S, UTC)
+        return Series(first_at, STEP_S, np.array(self._values))
+
+    def _close(self) -> None:
+        if self._slot is None or self._count == 0:
+            return
+        if self._first_slot is None:
+            self._first_slot = self._slot
+        gap = self._slot - self._first_slot - len(self._values)
+        if gap < 0:
+            return
+        self._values.extend([float("nan")] * min(gap, _KEEP_STEPS))
+        self._values.append(self._sum / self._count)
+        if len(self._values) > _KEEP_STEPS:
+            drop = len(self._values) - _KEEP_STEPS
+            del self._values[:drop]
+            self._first_slot += drop
+
+
+@dataclass(slots=True)
+class Foresight:
+    """Forecast and plan in force of one station, renewed when due."""
+
+    station_id: str
+    station: Station
+    tariff: Tariff
+    timezone: str
+    forecaster: DemandForecast
+    history: DemandHistory
+    budget: Budget | None = None
+    forecast: QuantileForecast | None = None
+    plan: Plan | None = None
+    _forecast_s: float = float("-inf")
+    _plan_s: float = float("-inf")
+
+    def observe(self, at_s: float, demand_m3_min: float | None) -> None:
+        """Take in one tick's demand."""
+        if demand_m3_min is not None:
+            self.history.add(at_s, demand_m3_min)
+
+    def forecast_due(self, at_s: float) -> bool:
+        """A new quarter hour has begun since the last forecast."""
+        return (
+            at_s // FORECAST_EVERY_S != self._forecast_s // FORECAST_EVERY_S
+            if self.forecast
+            else (at_s - self._forecast_s >= 60.0)
+        )
+
+    def renew_forecast(self, at: datetime) -> bool:
+        """Make the forecast anew; False while there is no history."""
+        self._forecast_s = at.timestamp()
+        series = self.history.series()
+        if series is None:
+            return False
+        self.forecast = self.forecaster.forecast(series, None, at)
+        return True
+
+    def plan_due(self, at_s: float) -> bool:
+        """The plan is older than its rhythm."""
+        return self.forecast is not None and at_s - self._plan_s >= PLAN_EVERY_S
+
+    def renew_plan(self, at: datetime, control: StationControl, view: StationView) -> Plan | None:
+        """Make the day's plan anew from the forecast in force."""
+        self._plan_s = at.timestamp()
+        job = self.plan_job(at, control, view)
+        self.plan = job() if job is not None else None
+        return self.plan
+
+    def plan_job(self, at: datetime, control: StationControl, view: StationView) -> Callable[[], Plan] | None:
+        """The planning as a closed piece of work on values of now, for this thread or another."""
+        self._plan_s = at.timestamp()
+        demand = self._demand_outlook(at)
+        if demand is None or view.pressure_bar_g is None:
+            return None
+        now = _machines_now(control, view)
+        before, pressure = self.plan, view.pressure_bar_g
+        floor, width = control.band.floor_bar, control.band.width_bar
+
+        def job() -> Plan:
+            return plan_day(
+                self.station_id,
+                self.station,
+                self.tariff,
+                self.timezone,
+                now,
+                demand,
+                pressure_bar_g=pressure,
+                band_floor_bar=floor,
+                band_width_bar=width,
+                at=at,
+                before=before,
+                budget=self.budget,
+            )
+
+        return job
+
+    def outlook(self, at: datetime, step_s: float, steps: int) -> Outlook | None:
+        """The next steps' demand relative to now, by the median's shape."""
+        if self.forecast is None:
+            return None
+        wanted = [self._median_at(at + timedelta(seconds=step_s * k)) for k in range(steps)]
+        if any(value is None for value in wanted):
+            return None
+        values = [value for value in wanted if value is not None]
+        base = max(values[0], 0.02 * sum(m.full_flow_m3_min for m in self.station.machines.values()))
+        ratios = tuple(min(max(value / base, _RATIO_LOW), _RATIO_HIGH) for value in values)
+        return Outlook((1.0, *ratios[1:]), self.forecast.source)
+
+    def _median_at(self, at: datetime) -> float | None:
+        """The median at an instant, linear between the middles of its steps."""
+        forecast = self.forecast
+        if forecast is None:
+            return None
+        position = (at - forecast.first_at).total_seconds() / forecast.step_s - 0.5
+        low = int(np.floor(position))
+        if low >= len(forecast.quantiles) - 1:
+            return None
+        if low < 0:
+            return float(forecast.quantiles[0, 1])
+        part = position - low
+        return float(forecast.quantiles[low, 1] * (1.0 - part) + forecast.quantiles[low + 1, 1] * part)
+
+    def _demand_outlook(self, at: datetime) -> DemandOutlook | None:
+        forecast = self.forecast
+        if forecast is None:
+            return None
+        first = int((at - forecast.first_at).total_seconds() // forecast.step_s)
+        rows = forecast.quantiles[max(first, 0) :]
+        if len(rows) < 4:
+            return None
+        return DemandOutlook(
+            first_at=forecast.first_at + timedelta(seconds=forecast.step_s * max(first, 0)),
+            step_s=forecast.step_s,
+            median_m3_min=rows[:, 1],
+            reserve_m3_min=np.maximum(rows[:, 2] - rows[:, 1], 0.0),
+        )
+
+
+def _machines_now(control: StationControl, view: StationView) -> dict[str, MachineNow]:
+    now_s = view.at_s
+    out: dict[str, MachineNow] = {}
+    for index, name in enumerate(control.fleet.names):
+        seen, past = view.machines[index], control.memory.machines[index]
+        out[name] = MachineNow(
+            running=bool(seen.running),
+            in_state_s=min(now_s - past.since_s, 86400.0),
+            starts_ago_s=tuple(now_s - s for s in past.starts_s if now_s - s < 3600.0),
+            available=seen.running is not None
+            and not seen.tripped
+            and seen.ready is not False
+            and now_s >= past.barred_until_s,
+        )
+    return out

@@ -1,0 +1,201 @@
+"""A station's plan for the next day: from nameplates, states and a forecast to who runs when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config.site import Machine, Station, Tariff
+from agent.domain import Plan, PlanStatus, PlanStep
+from agent.planner.budget import Budget
+from agent.planner.curves import FlowPower, nameplate_curve
+from agent.planner.prices import price_grid
+from agent.planner.problem import (
+    CurvePoint,
+    DemandCharge,
+    Inertia,
+    MachineState,
+    PlanMachine,
+    Receiver,
+    StationProblem,
+    Window,
+)
+from agent.planner.solve import plan_station
+
+Floats = NDArray[np.float64]
+
+# Wear of a start where the site names none: minutes of full power. A plan whose starts cost only
+# their energy starts far too often (closed-loop trials).
+_START_MIN_OF_FULL_POWER = 2.0
+# A plan outlives the rhythm of planning by this, so that one failed plan does not end it.
+_VALID_S = 3600.0
+# Share of a start's cost that departing from the plan in force costs in its first hours.
+_INERTIA_SHARE = 0.25
+_INERTIA_STEPS = 12
+# A machine that cannot run now is expected back after this time.
+_BACK_AFTER_S = 7200.0
+
+
+class MachineNow(NamedTuple):
+    """State of a machine when the plan is made."""
+
+    running: bool
+    in_state_s: float
+    starts_ago_s: tuple[float, ...]
+    available: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DemandOutlook:
+    """Demand in free air [m3/min] on a regular grid: median and reserve above it."""
+
+    first_at: datetime
+    step_s: int
+    median_m3_min: Floats
+    reserve_m3_min: Floats
+
+
+def plan_day(
+    name: str,
+    station: Station,
+    tariff: Tariff,
+    timezone: str,
+    now: Mapping[str, MachineNow],
+    outlook: DemandOutlook,
+    *,
+    pressure_bar_g: float,
+    band_floor_bar: float,
+    band_width_bar: float,
+    at: datetime,
+    before: Plan | None = None,
+    budget: Budget | None = None,
+) -> Plan:
+    """The plan from `outlook.first_at` on. Never raises for a state of the world."""
+    steps, step_s = len(outlook.median_m3_min), outlook.step_s
+    price = price_grid(tariff, timezone, outlook.first_at, steps, step_s)
+    problem = StationProblem(
+        name=name,
+        step_min=(step_s / 60.0,) * steps,
+        demand_m3_min=tuple(map(float, outlook.median_m3_min)),
+        reserve_m3_min=tuple(map(float, outlook.reserve_m3_min)),
+        energy_price_eur_kwh=tuple(map(float, price)),
+        co2_kg_kwh=(tariff.co2_kg_per_kwh,) * steps,
+        co2_price_eur_kg=tariff.co2_price_per_kg,
+        machines=tuple(
+            _plan_machine(machine_id, machine, now[machine_id], step_s, float(price[0]))
+            for machine_id, machine in station.machines.items()
+        ),
+        receiver=_receiver(station, pressure_bar_g, band_floor_bar, band_width_bar),
+        demand_charge=_demand_charge(tariff),
+        site_limit_kw=tariff.site_limit_kw,
+        inertia=_inertia(station, before, outlook, float(price[0])),
+    )
+    result = plan_station(problem, budget=budget if budget is not None else Budget.quick())
+    plan_steps = tuple(
+        PlanStep(
+            at=outlook.first_at + timedelta(seconds=i * step_s),
+            duration_s=float(step_s),
+            running=frozenset(m for m, on in result.on.items() if on[i]),
+            flow_m3_min={m: flow[i] for m, flow in result.flow_m3_min.items() if result.on[m][i]},
+            demand_m3_min=float(outlook.median_m3_min[i]),
+        )
+        for i in range(steps)
+    )
+    return Plan(
+        plan_id=f"{name}-{at:%Y%m%dT%H%M%SZ}",
+        station=name,
+        made_at=at,
+        not_after=at + timedelta(seconds=_VALID_S),
+        status=PlanStatus(result.status.value),
+        steps=plan_steps,
+        reasons=result.reasons,
+        cost=result.total_eur,
+    )
+
+
+def start_cost(machine: Machine, price_per_kwh: float) -> float:
+    """Cost of one start in the tariff's currency: as configured, else two minutes of full power."""
+    return machine.start_cost or machine.full_power_kw * _START_MIN_OF_FULL_POWER / 60.0 * price_per_kwh
+
+
+def _plan_machine(
+    machine_id: str, machine: Machine, now: MachineNow, step_s: int, price: float
+) -> PlanMachine:
+    unavailable: tuple[Window, ...] = ()
+    if machine.locked_out:
+        unavailable = (Window(0, 10_000),)
+    elif not now.available:
+        unavailable = (Window(0, max(1, int(_BACK_AFTER_S / step_s))),)
+    idle = CurvePoint(0.0, machine.unloaded_power_kw)
+    return PlanMachine(
+        machine_id=machine_id,
+        curve=(idle, *(CurvePoint(*point) for point in _convex(machine))),
+        state=MachineState(
+            running=now.running,
+            in_state_min=now.in_state_s / 60.0,
+            starts_ago_min=tuple(s / 60.0 for s in now.starts_ago_s),
+        ),
+        kind=machine.control,
+        start_cost_eur=start_cost(machine, price),
+        min_up_min=machine.min_run_s / 60.0,
+        min_down_min=machine.min_stop_s / 60.0,
+        max_starts_per_hour=machine.max_starts_per_hour,
+        unavailable=unavailable,
+        lead_time_min=machine.start_s / 60.0,
+    )
+
+
+def _convex(machine: Machine) -> tuple[FlowPower, ...]:
+    return nameplate_curve(machine)
+
+
+def _receiver(station: Station, pressure_bar_g: float, floor_bar: float, width_bar: float) -> Receiver:
+    low = station.pressure_min_bar_g + floor_bar
+    high = min(low + width_bar, station.pressure_max_bar_g)
+    middle = 0.5 * (low + high)
+    full_kw = sum(m.full_power_kw for m in station.machines.values())
+    return Receiver(
+        volume_m3=station.receiver_m3,
+        pressure_ref_bar=middle,
+        pressure_min_bar=low,
+        pressure_max_bar=high,
+        pressure_init_bar=min(max(pressure_bar_g, low), high),
+        pressure_end_min_bar=low,
+        atmosphere_bar=station.atmosphere_bar,
+        # Rule of thumb of the US Department of Energy: 1 % per 2 psi = 7.3 %/bar, of about half load.
+        power_kw_bar=0.073 * 0.5 * full_kw,
+    )
+
+
+def _demand_charge(tariff: Tariff) -> DemandCharge | None:
+    if tariff.demand_charge_per_kw <= 0:
+        return None
+    return DemandCharge(tariff.demand_charge_per_kw, tariff.peak_so_far_kw, float(tariff.demand_interval_min))
+
+
+def _inertia(station: Station, before: Plan | None, outlook: DemandOutlook, price: float) -> Inertia | None:
+    """The plan in force on this plan's grid, where it still reaches."""
+    if before is None:
+        return None
+    running: list[frozenset[str]] = []
+    for i in range(_INERTIA_STEPS):
+        at = outlook.first_at + timedelta(seconds=i * outlook.step_s)
+        step = next(
+            (s for s in before.steps if 0 <= (at - s.at).total_seconds() < s.duration_s),
+            None,
+        )
+        if step is None:
+            break
+        running.append(step.running)
+    if not running:
+        return None
+    cheapest = min(start_cost(m, price) for m in station.machines.values())
+    return Inertia(
+        on={m: tuple(m in r for r in running) for m in station.machines},
+        flip_cost_eur=_INERTIA_SHARE * cheapest,
+    )

@@ -1,0 +1,267 @@
+"""A station's weeks in seconds: the agent or a baseline on the same plant with the same demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+
+from agent.clock import cpu_s, elapsed_s
+from agent.config.site import Site, Station
+from agent.control.commands import OrderWriter
+from agent.control.station import StationControl, Tuning
+from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
+from agent.domain import Quality, Reading, Snapshot
+from agent.inference.model import Model
+from agent.inference.series import Series
+from twin.baselines.cascade import Cascade
+from twin.baselines.sequencer import Sequencer
+from twin.demand import DemandSeries
+from twin.foresight import PerfectForecast
+from twin.station import AirStation, Books
+
+ForecastKind = Literal["none", "naive", "perfect", "model"]
+# Before the books are opened every controller finds its step in the same warm-up.
+WARM_UP_S = 1800.0
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a controller made of the demand."""
+
+    books: Books
+    cost: float
+    planner_ms: tuple[float, ...]
+    loop_cpu_s: float
+    wall_s: float
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all controllers share: station, demand and span."""
+
+    site: Site
+    station_id: str
+    demand: DemandSeries
+    start_at: datetime
+    end_at: datetime
+    seed: int
+    step_s: float = 5.0
+    past: Series | None = None
+
+    @property
+    def station(self) -> Station:
+        """The station of the scene."""
+        return self.site.stations[self.station_id]
+
+
+def run_agent(
+    scene: Scene,
+    forecast: ForecastKind = "naive",
+    *,
+    model: Model | None = None,
+    tuning: Tuning | None = None,
+    planned: bool = True,
+    progress: Progress | None = None,
+) -> RunResult:
+    """The agent's own control in closed loop: the same objects that the daemon holds."""
+    station = scene.station.model_copy(update={"mode": "control"})
+    control = StationControl(station, tuning=tuning)
+    history = DemandHistory()
+    if scene.past is not None:
+        history.load(scene.past.first_at, list(scene.past.values))
+    forecaster: DemandForecast = site_forecaster(scene.station_id, station, scene.site.site.timezone, model)
+    if forecast == "perfect":
+        forecaster = PerfectForecast(scene.demand, f"{scene.station_id}.demand_m3_min")
+    foresight = Foresight(
+        scene.station_id, station, scene.site.tariff, scene.site.site.timezone, forecaster, history
+    )
+    tags = [machine.tag(role) for machine in station.machines.values() for role in
+            ("enable", "run", "load", "output_share_set", "heartbeat")]
+    writer = OrderWriter(control.fleet, frozenset(tags))
+    planner_ms: list[float] = []
+    sees_ahead = forecast != "none"
+    look = control.tuning.lookahead
+
+    def act(plant: AirStation, at: datetime, readings: Callable[[datetime], dict[str, Reading]], write: Callable[[str, float], bool]) -> None:
+        snapshot = Snapshot(at, readings(at))
+        outlook = foresight.outlook(at, look.step_s, look.steps) if sees_ahead else None
+        result = control.tick(snapshot, foresight.plan, outlook)
+        at_s = result.view.at_s
+        if result.demand is not None:
+            foresight.observe(at_s, result.demand.fast_m3_min)
+        if sees_ahead and foresight.forecast_due(at_s):
+            foresight.renew_forecast(at)
+        if sees_ahead and planned and foresight.plan_due(at_s):
+            began = cpu_s()
+            foresight.renew_plan(at, control, result.view)
+            planner_ms.append((cpu_s() - began) * 1000.0)
+        if result.orders is not None:
+            for command in writer.commands(snapshot, result.orders, tick_s=scene.step_s, reason="", plan_id=""):
+                assert command.value is not None
+                write(command.tag, command.value)
+
+    return _run(scene, act, planner_ms, progress)
+
+
+def run_cascade(scene: Scene, cascade: Cascade, progress: Progress | None = None) -> RunResult:
+    """Staggered pressure switches."""
+    return _run_baseline(scene, cascade, progress)
+
+
+def run_sequencer(scene: Scene, sequencer: Sequencer, progress: Progress | None = None) -> RunResult:
+    """A modern single-band sequencer."""
+    return _run_baseline(scene, sequencer, progress)
+
+
+def _run_baseline(scene: Scene, controller: Cascade | Sequencer, progress: Progress | None) -> RunResult:
+    def act(plant: AirStation, at: datetime, readings: object, write: object) -> None:
+        controller.step(plant.now_s, scene.step_s, plant)
+
+    return _run(scene, act, [], progress)
+
+
+def _run(scene: Scene, act: Callable[..., None], planner_ms: list[float], progress: Progress | None) -> RunResult:
+    began_s, began_cpu = elapsed_s(), cpu_s()
+    plant = AirStation(scene.station, seed=scene.seed)
+    level = scene.demand.reader(scene.start_at)
+    readings, write = _wires(scene, plant)
+    plant.settle(level(0.0))
+    step_s = scene.step_s
+    total = int((scene.end_at - scene.start_at).total_seconds() / step_s)
+    warm = int(min(WARM_UP_S, 0.1 * total * step_s) / step_s)
+    price = _price_reader(scene)
+    cost = energy_before = 0.0
+    for index in range(total):
+        at = scene.start_at + timedelta(seconds=index * step_s)
+        if index == warm:
+            plant.open_books()
+            cost, energy_before = 0.0, 0.0
+        act(plant, at, readings, write)
+        plant.step(step_s, level((index + 0.5) * step_s))
+        if index >= warm:
+            cost += plant.power_kw * step_s / 3600.0 * price(at)
+        if progress is not None and index % 5000 == 0:
+            progress(index / total)
+    if progress is not None:
+        progress(1.0)
+    return RunResult(
+        books=plant.books,
+        cost=cost + energy_before,
+        planner_ms=tuple(planner_ms),
+        loop_cpu_s=cpu_s() - began_cpu,
+        wall_s=elapsed_s() - began_s,
+        days=(total - warm) * step_s / 86400.0,
+    )
+
+
+def _price_reader(scene: Scene) -> Callable[[datetime], float]:
+    """Price at an instant, looked up once a minute."""
+    from zoneinfo import ZoneInfo
+
+    from agent.planner.prices import price_at
+
+    zone = ZoneInfo(scene.site.site.timezone)
+    known: dict[int, float] = {}
+
+    def read(at: datetime) -> float:
+        minute = int(at.timestamp() // 60)
+        price = known.get(minute)
+        if price is None:
+            known.clear()
+            price = known[minute] = price_at(scene.site.tariff, zone, at)
+        return price
+
+    return read
+
+
+def _wires(scene: Scene, plant: AirStation) -> tuple[Callable[[datetime], dict[str, Reading]], Callable[[str, float], bool]]:
+    """Readings by tag and writes by tag, straight on the twin: what the drivers do over a wire."""
+    station = scene.station
+    rows = [
+        (
+            c,
+            machine.tag("running"),
+            machine.tag("loaded"),
+            machine.tag("power_kw"),
+            machine.tag("output_share"),
+            machine.tag("ready"),
+            machine.tag("tripped"),
+            machine.tag("enable"),
+            machine.tag("run"),
+            machine.tag("load"),
+            machine.tag("output_share_set"),
+        )
+        for name, machine in station.machines.items()
+        for c in (plant.compressors[name],)
+    ]
+    good, bad = Quality.GOOD, Quality.BAD
+    writes: dict[str, Callable[[float], bool]] = {}
+    for name, machine in station.machines.items():
+        compressor = plant.compressors[name]
+        writes[machine.tag("enable")] = compressor.write_enable
+        writes[machine.tag("run")] = compressor.write_run
+        writes[machine.tag("load")] = compressor.write_load
+        writes[machine.tag("output_share_set")] = compressor.write_output_share
+        writes[machine.tag("heartbeat")] = compressor.write_heartbeat
+
+    def readings(at: datetime) -> dict[str, Reading]:
+        out: dict[str, Reading] = {}
+        pressure = plant.pressure_sensor_bar_g
+        out[station.pressure] = Reading(pressure, good if pressure is not None else bad, at)
+        if station.flow is not None:
+            out[station.flow] = Reading(plant.flow_sensor_m3_min, good, at)
+        for c, running, loaded, power, share, ready, tripped, enable, run, load, share_set in rows:
+            out[running] = Reading(float(c.running), good, at)
+            out[loaded] = Reading(float(c.loaded), good, at)
+            out[power] = Reading(c.power_kw, good, at)
+            out[share] = Reading(c.output_share, good, at)
+            out[ready] = Reading(float(c.ready), good, at)
+            out[tripped] = Reading(float(c.tripped), good, at)
+            out[enable] = Reading(float(c.order_enable), good, at)
+            out[run] = Reading(float(c.order_run), good, at)
+            out[load] = Reading(float(c.order_load), good, at)
+            out[share_set] = Reading(c.order_share, good, at)
+        return out
+
+    def write(tag: str, value: float) -> bool:
+        return writes[tag](value)
+
+    return readings, write
+
+
+def summary(result: RunResult, seed: int) -> dict[str, object]:
+    """The figures of one run for machines."""
+    books = result.books
+    planner = np.array(result.planner_ms) if result.planner_ms else np.zeros(1)
+    loads: Mapping[str, int] = books.loads
+    return {
+        "energy_kwh": round(books.energy_kwh, 3),
+        "energy_corrected_kwh": round(books.energy_corrected_kwh, 3),
+        "cost": round(result.cost, 4),
+        "air_delivered_m3": round(books.delivered_m3, 2),
+        "air_short_m3": round(books.short_m3, 3),
+        "time_below_min_share": round(books.time_below_min_s / books.elapsed_s, 6) if books.elapsed_s else 0.0,
+        "worst_dip_bar": round(books.worst_dip_bar, 4),
+        "mean_pressure_bar_g": round(books.mean_pressure_bar_g, 4),
+        "starts": dict(books.starts),
+        "max_starts_per_hour": books.max_starts_per_hour,
+        "loads_per_day": round(sum(loads.values()) / result.days, 2) if result.days else 0.0,
+        "idle_energy_share": round(books.idle_energy_kwh / books.energy_kwh, 5) if books.energy_kwh else 0.0,
+        "specific_power_kw_min_m3": round(books.specific_power_kw_min_m3, 4),
+        "planner_ms": {
+            "p50": round(float(np.percentile(planner, 50)), 2),
+            "p95": round(float(np.percentile(planner, 95)), 2),
+            "max": round(float(planner.max()), 2),
+        },
+        "wall_s": round(result.wall_s, 3),
+        "cpu_s": round(result.loop_cpu_s, 3),
+        "seed": seed,
+    }
+
+
