@@ -61,8 +61,8 @@ class OpcUaServer:
     async def start(self) -> None:
         """Build the address space and open the port. OSError when it is taken."""
         # asyncua costs 0.7 s and 24 MiB; a site without OPC UA does not pay it.
-        from asyncua.server.server import Server
         from asyncua.common.callback import CallbackType
+        from asyncua.server.server import Server
 
         self._ua = ua = importlib.import_module("asyncua.ua")
 
