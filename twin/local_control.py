@@ -73,6 +73,7 @@ class LocalControl:
         "_was_master",
         "compressor",
         "handed_back",
+        "run_on_s",
         "switch",
     )
 
@@ -84,6 +85,7 @@ class LocalControl:
         # A step of one share moves the pressure by atmosphere x flow / volume per minute.
         speed_bar_s = atmosphere_bar * self._machine.full_flow_m3_min / receiver_m3 / 60.0
         self._gain = 1.0 / (VSD_CLOSED_LOOP_S * speed_bar_s)
+        self.run_on_s = self._machine.run_on_s
         self._integral = 0.0
         self._may_start_s = -math.inf
         self._was_master = False
@@ -138,7 +140,7 @@ class LocalControl:
             machine = self._machine
             # Its start limit stretches the run-on: better idle than locked out when air is needed.
             compressor.want_run = not (
-                compressor.unloaded_for_s >= machine.run_on_s
+                compressor.unloaded_for_s >= self.run_on_s
                 and compressor.now_s - compressor.started_s >= machine.min_run_s
                 and compressor.starts_within(3600.0) < machine.max_starts_per_hour
             )

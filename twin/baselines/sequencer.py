@@ -1,0 +1,301 @@
+"""A modern single-band sequencer: one pressure point, base load by demand, trim by speed or by cycling.
+
+What its maker would call state of the art without looking ahead: it estimates the demand, picks base
+and trim machines as MEASUR's "base + trim" does (fewest base machines that cover the demand less the
+trim capacity, then least full-load power), holds one band, waits a run-on time before it stops.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.config.site import Station
+from twin.baselines.orders import OrderName, machine_order
+from twin.compressor import RELOADING, STARTING, STOPPED, UNLOADED, Compressor
+from twin.station import AirStation
+
+SelectionName = Literal["base-trim", "priority", "size-down", "size-up", "efficiency"]
+
+FAST_FILTER_S = 20.0
+SENSOR_LOST_S = 10.0
+GRID_M3_MIN = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerSettings:
+    """What a commissioning engineer may set. Defaults: `sequencer:typical`."""
+
+    floor_bar: float = 0.25
+    band_bar: float = 0.35
+    run_on_s: float = 900.0
+    selection: SelectionName = "base-trim"
+    order: tuple[str, ...] = ()  # a fixed order of all machines instead of the selection's
+    start_delay_s: float = 30.0
+    load_delay_s: float = 5.0
+    lead_s: float = 10.0
+    filter_s: float = 60.0
+    hold_s: float = 300.0
+    margin_share: float = 0.05
+    vsd_trims: bool = True
+
+
+class Sequencer:
+    """Commands the station's machines directly (`follow_master`), within their start limits."""
+
+    def __init__(self, station: Station, *, settings: SequencerSettings | None = None) -> None:
+        self.station = station
+        self.settings = settings or SequencerSettings()
+        machines = station.machines
+        self._flow = {name: m.full_flow_m3_min for name, m in machines.items()}
+        self._power = {name: m.full_power_kw for name, m in machines.items()}
+        self._vsds = frozenset(n for n, m in machines.items() if m.control == "vsd")
+        selection = self.settings.selection
+        by: OrderName = "efficiency" if selection == "base-trim" else selection
+        self.order = machine_order(station, self.settings.order or by, vsd_first=self.settings.vsd_trims)
+        self._m3_per_bar = station.receiver_m3 / station.atmosphere_bar
+        self.low_bar_g = station.pressure_min_bar_g + self.settings.floor_bar
+        self.high_bar_g = min(self.low_bar_g + self.settings.band_bar, station.pressure_max_bar_g)
+        self._plant: AirStation | None = None
+        self._seen_s = self._started_s = self._switched_s = 0.0
+        self._last_bar_g: float | None = None
+        self._slope_bar_s = self._fast = self._slow = self._wanted_for_s = 0.0
+        self._set: frozenset[str] = frozenset()
+        self._choices: dict[tuple[int, tuple[str, ...]], frozenset[str]] = {}
+
+    def step(self, now_s: float, dt_s: float, plant: AirStation) -> None:
+        """Look at pressure and machines, set orders for the next `dt_s`."""
+        pressure = plant.pressure_sensor_bar_g
+        if plant is not self._plant:
+            self._take_over(now_s, plant, pressure)
+        if pressure is None:
+            if now_s - self._seen_s > SENSOR_LOST_S:
+                plant.follow_master = False
+            return
+        if not plant.follow_master:
+            self._take_over(now_s, plant, pressure)
+        self._seen_s = now_s
+        self._estimate(dt_s, plant, pressure)
+        available = tuple(n for n in self.order if plant.compressors[n].ready)
+        self._choose(dt_s, pressure, available)
+        self._trim(plant, pressure, available)
+        self._hold_band(now_s, plant, pressure, available)
+        self._stop_idle(plant, available)
+
+    def _take_over(self, now_s: float, plant: AirStation, pressure: float | None) -> None:
+        self._plant = plant
+        plant.follow_master = True
+        for compressor in plant.compressors.values():
+            compressor.write_run(float(compressor.running))
+            compressor.write_load(float(compressor.loaded))
+        self._seen_s = self._started_s = self._switched_s = now_s
+        self._last_bar_g = pressure
+        self._slope_bar_s = 0.0
+        self._fast = self._slow = self._delivered(plant)
+        self._set = frozenset(n for n, c in plant.compressors.items() if c.running)
+        self._wanted_for_s = 0.0
+
+    def _delivered(self, plant: AirStation) -> float:
+        """Nameplate flow of what is loaded now: a sequencer knows no better."""
+        return sum(self._flow[n] * c.output_share for n, c in plant.compressors.items())
+
+    def _estimate(self, dt_s: float, plant: AirStation, pressure: float) -> None:
+        last = pressure if self._last_bar_g is None else self._last_bar_g
+        rate = (pressure - last) / dt_s
+        self._last_bar_g = pressure
+        self._slope_bar_s += (rate - self._slope_bar_s) * min(1.0, dt_s / FAST_FILTER_S)
+        flow = plant.flow_sensor_m3_min if self.station.flow is not None else None
+        # Supply is the last step's mean, as the pressure's rise is; orders just given are not in it.
+        demand = plant.supply_m3_min - rate * 60.0 * self._m3_per_bar if flow is None else flow
+        self._fast += (demand - self._fast) * min(1.0, dt_s / FAST_FILTER_S)
+        self._slow += (demand - self._slow) * min(1.0, dt_s / self.settings.filter_s)
+
+    def _choose(self, dt_s: float, pressure: float, available: tuple[str, ...]) -> None:
+        """Commit a set: at once when capacity lacks, after `hold_s` when another one is only better."""
+        demand = max(self._slow, 0.0) * (1.0 + self.settings.margin_share)
+        best = self._selected(demand, available)
+        ready = set(available)
+        capacity = sum(self._flow[n] for n in self._set if n in ready)
+        urgent = max(demand, self._fast) > capacity
+        if urgent and pressure < self.high_bar_g:
+            self._set = self._selected(max(demand, self._fast), available)
+            self._wanted_for_s = 0.0
+        elif best == self._set:
+            self._wanted_for_s = 0.0
+        else:
+            self._wanted_for_s += dt_s
+            if self._wanted_for_s >= self.settings.hold_s:
+                self._set = best
+                self._wanted_for_s = 0.0
+
+    def _selected(self, demand_m3_min: float, available: tuple[str, ...]) -> frozenset[str]:
+        key = (math.ceil(demand_m3_min / GRID_M3_MIN), available)
+        found = self._choices.get(key)
+        if found is None:
+            if self.settings.selection == "base-trim" and not self.settings.order:
+                found = self._base_and_trim(key[0] * GRID_M3_MIN, available)
+            else:
+                found = self._prefix(key[0] * GRID_M3_MIN, available)
+            self._choices[key] = found
+        return found
+
+    def _prefix(self, demand_m3_min: float, available: tuple[str, ...]) -> frozenset[str]:
+        chosen: list[str] = []
+        left = demand_m3_min
+        for name in available:
+            if left <= 0.0 and chosen:
+                break
+            chosen.append(name)
+            left -= self._flow[name]
+        return frozenset(chosen)
+
+    def _base_and_trim(self, demand_m3_min: float, available: tuple[str, ...]) -> frozenset[str]:
+        """Fewest base machines covering demand less trim capacity, then least power; all where none does."""
+        vsds = tuple(n for n in available if n in self._vsds) if self.settings.vsd_trims else ()
+        trims = [vsds] if vsds else [(n,) for n in available]
+        best: tuple[int, float] | None = None
+        chosen = frozenset(available)
+        for trim in trims:
+            rest = [n for n in available if n not in trim]
+            lack = demand_m3_min - sum(self._flow[n] for n in trim)
+            trim_power = sum(self._power[n] for n in trim)
+            for count in range(len(rest) + 1):
+                if best is not None and count > best[0]:
+                    break
+                covering = [
+                    (sum(self._power[n] for n in base) + trim_power, base)
+                    for base in itertools.combinations(rest, count)
+                    if sum(self._flow[n] for n in base) >= lack
+                ]
+                if covering:
+                    power, base = min(covering)
+                    if best is None or (count, power) < best:
+                        best, chosen = (count, power), frozenset((*base, *trim))
+                    break
+        return chosen
+
+    def _trim(self, plant: AirStation, pressure: float, available: tuple[str, ...]) -> None:
+        """Speed of the VSDs: what the others leave, and the pressure's way back to the middle in a minute."""
+        vsds = [plant.compressors[n] for n in available if n in self._vsds and plant.compressors[n].loaded]
+        if not vsds:
+            return
+        middle = 0.5 * (self.low_bar_g + self.high_bar_g)
+        others = sum(
+            self._flow[n]
+            for n in available
+            if n not in self._vsds
+            and plant.compressors[n].order_load
+            and plant.compressors[n].state != STARTING
+        )
+        wanted = self._fast - others + (middle - pressure) * self._m3_per_bar
+        share = wanted / sum(c.machine.full_flow_m3_min for c in vsds)
+        for compressor in vsds:
+            compressor.write_output_share(min(1.0, max(compressor.turndown_share, share)))
+
+    def _hold_band(
+        self, now_s: float, plant: AirStation, pressure: float, available: tuple[str, ...]
+    ) -> None:
+        settings, compressors = self.settings, plant.compressors
+        ahead = pressure + min(0.0, self._slope_bar_s) * settings.lead_s
+        refill = max(0.0, self.low_bar_g - pressure) * self._m3_per_bar
+        running = [n for n in available if compressors[n].state != STOPPED]
+        capacity = sum(self._flow[n] for n in running)
+        lacking = self._fast + refill > capacity
+        # A machine of the set is started as soon as it is wanted; one outside only when air lacks.
+        if now_s - self._started_s >= settings.start_delay_s:
+            wanted = [n for n in available if n in self._set and compressors[n].state == STOPPED]
+            if not wanted and lacking and ahead < self.low_bar_g:
+                wanted = [n for n in available if compressors[n].state == STOPPED]
+            for name in wanted:
+                if self._start(compressors[name]):
+                    self._started_s = now_s
+                    break
+        if now_s - self._switched_s < settings.load_delay_s:
+            return
+        if ahead < self.low_bar_g:
+            self._load_one(now_s, plant, running, refill)
+        elif pressure > self.high_bar_g:
+            self._unload_one(now_s, plant, running)
+        elif pressure > 0.5 * (self.low_bar_g + self.high_bar_g):
+            self._release(now_s, plant, running)
+
+    def _start(self, compressor: Compressor) -> bool:
+        if compressor.starts_within(3600.0) >= compressor.machine.max_starts_per_hour:
+            return False
+        return compressor.write_run(1.0) and compressor.write_load(0.0)
+
+    def _load_one(self, now_s: float, plant: AirStation, running: list[str], refill: float) -> None:
+        """The smallest machine of the set that ends the fall, else the largest; then any that runs."""
+        compressors = plant.compressors
+        idle = [n for n in running if not compressors[n].order_load and compressors[n].state != STARTING]
+        coming = sum(self._flow[n] for n in running if compressors[n].state == RELOADING)
+        deficit = self._fast + refill - self._delivered(plant) - coming
+        if coming and deficit <= 0.0:
+            return
+        idle.sort(
+            key=lambda n: (
+                n not in self._set,
+                n not in self._vsds,
+                self._flow[n] < deficit,
+                self._flow[n] if self._flow[n] >= deficit else -self._flow[n],
+            )
+        )
+        for name in idle:
+            if compressors[name].write_load(1.0) and compressors[name].write_run(1.0):
+                self._switched_s = now_s
+                return
+
+    def _release(self, now_s: float, plant: AirStation, running: list[str]) -> None:
+        """Unload a machine outside the set once those in it carry the demand."""
+        compressors = plant.compressors
+        outside = [n for n in running if compressors[n].order_load and n not in self._set]
+        inside = sum(self._flow[n] for n in running if compressors[n].order_load and n in self._set)
+        if outside and inside >= self._fast * (1.0 + self.settings.margin_share):
+            compressors[outside[-1]].write_load(0.0)
+            self._switched_s = now_s
+
+    def _unload_one(self, now_s: float, plant: AirStation, running: list[str]) -> None:
+        """Machines outside the set first, then the last of the order; a VSD only when it is alone."""
+        loaded = [n for n in running if plant.compressors[n].order_load]
+        if not loaded:
+            return
+        slow_vsd = all(
+            plant.compressors[n].output_share <= plant.compressors[n].turndown_share + 0.02
+            for n in loaded
+            if n in self._vsds
+        )
+        if not slow_vsd:
+            return  # the VSD still has room to give way
+        fixed = [n for n in loaded if n not in self._vsds]
+        outside = [n for n in loaded if n not in self._set]
+        surplus = self._delivered(plant) - self._fast
+        if outside:
+            name = outside[-1]
+        elif fixed:
+            # The smallest machine that ends the rise, so that the least is switched.
+            enough = [n for n in fixed if self._flow[n] >= surplus]
+            name = (
+                min(enough, key=lambda n: self._flow[n])
+                if enough
+                else max(fixed, key=lambda n: self._flow[n])
+            )
+        else:
+            name = loaded[-1]
+        plant.compressors[name].write_load(0.0)
+        self._switched_s = now_s
+
+    def _stop_idle(self, plant: AirStation, available: tuple[str, ...]) -> None:
+        for name in available:
+            compressor = plant.compressors[name]
+            if compressor.state != UNLOADED or compressor.order_load or not compressor.order_run:
+                continue
+            machine = compressor.machine
+            if (
+                compressor.unloaded_for_s >= self.settings.run_on_s
+                and compressor.now_s - compressor.started_s >= machine.min_run_s
+                # The last start of the hour is kept: better idle than locked out.
+                and compressor.starts_within(3600.0) < machine.max_starts_per_hour
+            ):
+                compressor.write_run(0.0)
