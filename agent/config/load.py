@@ -18,6 +18,8 @@ from agent.config.site import Site
 from agent.config.where import line_numbers
 from agent.errors import ConfigError, TrimloadError
 
+DRIVERS = ("modbus-tcp", "opcua", "lines")
+
 
 class SiteErrors(TrimloadError):
     """All faults of a site file. The first one gives the three fields; `errors` has them all."""
@@ -110,7 +112,12 @@ def _merge_profiles(raw: dict[str, Any], base: Path, file: str, text: str) -> li
             found = _read_profile(profile, base, name, errors, file, text)
             if found is None:
                 continue
-            below = found
+            below = found["points"]
+            if device.get("driver") in DRIVERS and device["driver"] != found["profile"]["driver"]:
+                errors.append(
+                    _other_driver(name, device["driver"], found["profile"]["driver"], profile, file, text)
+                )
+                continue
         device["points"] = merged_points(below, own, name)
     return errors
 
@@ -118,7 +125,7 @@ def _merge_profiles(raw: dict[str, Any], base: Path, file: str, text: str) -> li
 def _read_profile(
     name: str, base: Path, device: str, errors: list[ConfigError], file: str, text: str
 ) -> dict[str, Any] | None:
-    """The profile's points as tables; None with the fault added to `errors`."""
+    """The profile as tables; None with the fault added to `errors`."""
     try:
         found = find_profile(name, base)
     except ConfigError as error:
@@ -134,11 +141,19 @@ def _read_profile(
         profile_lines = line_numbers(found.text)
         new = [fault.error(found.file, profile_lines) for fault in schema_faults(error, Profile)]
     else:
-        points: dict[str, Any] = table["points"]
-        return points
+        return table
     # Two devices of one make would name the same fault twice.
     errors += [error for error in new if str(error) not in {str(e) for e in errors}]
     return None
+
+
+def _other_driver(device: str, driver: str, meant: str, profile: str, file: str, text: str) -> ConfigError:
+    fault = Fault(
+        ("devices", device, "profile"),
+        f"profile '{profile}' is for driver \"{meant}\", but device '{device}' has driver \"{driver}\"",
+        f'set driver = "{meant}", or take another profile',
+    )
+    return fault.error(file, line_numbers(text))
 
 
 def _resolved(site: Site, base: Path) -> Site:

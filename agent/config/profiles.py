@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -20,16 +20,18 @@ SHIPPED = "agent.drivers.profiles"
 class About(Part):
     """[profile]: what the file describes. For people; nothing reads it but the documentation."""
 
-    make: str = Field("", description="Maker.")
-    model: str = Field("", description="Model, controller, revision.")
-    driver: str = Field("", description="Protocol the addresses belong to.")
-    source: str = Field("", description="Manual, revision and page from which the addresses were taken.")
+    make: str = Field(default="", description="Maker.")
+    model: str = Field(default="", description="Model, controller, revision.")
+    driver: Literal["modbus-tcp", "opcua", "lines"] = Field(description="Protocol the addresses belong to.")
+    source: str = Field(
+        default="", description="Manual, revision and page from which the addresses were taken."
+    )
 
 
 class Profile(Part):
     """A whole profile file."""
 
-    profile: About = About()
+    profile: About
     points: dict[str, Point] = Field(min_length=1, description="Points of the device.")
 
 

@@ -5,6 +5,7 @@ Numbers from the nameplate describe the machine; limits (minimum times, starts) 
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -21,10 +22,10 @@ class Identity(Part):
     """[site]: who and where."""
 
     id: Identifier = Field(description="Name of the site in topics and reports; for ever.")
-    name: str = Field("", description="For people.")
-    timezone: str = Field("UTC", description='IANA time zone, "Europe/Berlin".')
-    country: str = Field("", description="Two letters, for public holidays.")
-    altitude_m: float = Field(0.0, ge=-430, le=5000, description="Height above sea level.")
+    name: str = Field(default="", description="For people.")
+    timezone: str = Field(default="UTC", description='IANA time zone, "Europe/Berlin".')
+    country: str = Field(default="", description="Two letters, for public holidays.")
+    altitude_m: float = Field(default=0.0, ge=-430, le=5000, description="Height above sea level.")
 
 
 class PricePeriod(WeekTime):
@@ -36,52 +37,58 @@ class PricePeriod(WeekTime):
 class Tariff(Part):
     """[tariff]: what energy costs."""
 
-    currency: str = Field("EUR", min_length=3, max_length=3, description="ISO 4217.")
-    energy_price_per_kwh: float = Field(0.15, ge=0, le=5, description="Price outside all periods.")
+    currency: str = Field(default="EUR", min_length=3, max_length=3, description="ISO 4217.")
+    energy_price_per_kwh: float = Field(default=0.15, ge=0, le=5, description="Price outside all periods.")
     periods: tuple[PricePeriod, ...] = Field(
-        (), description="Spans with another price; the first that holds counts."
+        default=(), description="Spans with another price; the first that holds counts."
     )
     demand_charge_per_kw: float = Field(
-        0.0, ge=0, description="Price of a higher peak, per kW and billing period."
+        default=0.0, ge=0, description="Price of a higher peak, per kW and billing period."
     )
-    demand_interval_min: int = Field(15, ge=5, le=60, description="Length of a billing interval.")
-    peak_so_far_kw: float = Field(0.0, ge=0, description="Peak already paid for.")
-    site_limit_kw: float | None = Field(None, gt=0, description="Electrical limit of the site.")
-    co2_kg_per_kwh: float = Field(0.36, ge=0, le=2, description="Emission factor of the electricity.")
-    co2_price_per_kg: float = Field(0.0, ge=0, description="Price of emissions, for the plan.")
+    demand_interval_min: int = Field(default=15, ge=5, le=60, description="Length of a billing interval.")
+    peak_so_far_kw: float = Field(default=0.0, ge=0, description="Peak already paid for.")
+    site_limit_kw: float | None = Field(default=None, gt=0, description="Electrical limit of the site.")
+    co2_kg_per_kwh: float = Field(default=0.36, ge=0, le=2, description="Emission factor of the electricity.")
+    co2_price_per_kg: float = Field(default=0.0, ge=0, description="Price of emissions, for the plan.")
 
 
 class Machine(Part):
     """[stations.X.machines.Y]: one compressor."""
 
     device: Identifier = Field(description="Device that carries its points.")
-    control: Literal["load-unload", "vsd"] = Field("load-unload", description="How it trims its flow.")
+    control: Literal["load-unload", "vsd"] = Field(
+        default="load-unload", description="How it trims its flow."
+    )
     full_flow_m3_min: float = Field(gt=0, le=2000, description="Free air at full load (ISO 1217).")
     full_power_kw: float = Field(gt=0, le=5000, description="Package power at full load.")
     unloaded_power_kw: float = Field(ge=0, description="Package power running unloaded.")
-    turndown_flow_m3_min: float | None = Field(None, gt=0, description="VSD: least flow.")
-    turndown_power_kw: float | None = Field(None, gt=0, description="VSD: power at least flow.")
-    mid_flow_m3_min: float | None = Field(None, gt=0, description="VSD: a point between.")
-    mid_power_kw: float | None = Field(None, gt=0, description="VSD: power there.")
-    start_s: float = Field(15.0, ge=0, le=900, description="From start command to air.")
-    reload_s: float = Field(3.0, ge=0, le=60, description="From load command to full flow.")
-    blowdown_s: float = Field(40.0, ge=0, le=300, description="Sump blow-down after unloading.")
-    run_on_s: float = Field(300.0, ge=0, le=7200, description="Its own run-on timer before it stops.")
-    min_run_s: float = Field(120.0, ge=0, le=7200, description="Least time between start and stop.")
-    min_stop_s: float = Field(60.0, ge=0, le=7200, description="Least time between stop and start.")
-    max_starts_per_hour: int = Field(6, ge=1, le=60, description="Motor start limit.")
-    max_starts_per_day: int = Field(100, ge=1, le=1000, description="Motor start limit.")
-    priority: int = Field(1, ge=1, le=100, description="Lower runs first when nothing else decides.")
-    start_cost: float = Field(0.0, ge=0, description="Wear of one start, in the tariff's currency.")
-    locked_out: bool = Field(False, description="Under maintenance: never commanded.")
+    turndown_flow_m3_min: float | None = Field(default=None, gt=0, description="VSD: least flow.")
+    turndown_power_kw: float | None = Field(default=None, gt=0, description="VSD: power at least flow.")
+    mid_flow_m3_min: float | None = Field(default=None, gt=0, description="VSD: a point between.")
+    mid_power_kw: float | None = Field(default=None, gt=0, description="VSD: power there.")
+    start_s: float = Field(default=15.0, ge=0, le=900, description="From start command to air.")
+    reload_s: float = Field(default=3.0, ge=0, le=60, description="From load command to full flow.")
+    blowdown_s: float = Field(default=40.0, ge=0, le=300, description="Sump blow-down after unloading.")
+    run_on_s: float = Field(default=300.0, ge=0, le=7200, description="Its own run-on timer before it stops.")
+    min_run_s: float = Field(default=120.0, ge=0, le=7200, description="Least time between start and stop.")
+    min_stop_s: float = Field(default=60.0, ge=0, le=7200, description="Least time between stop and start.")
+    max_starts_per_hour: int = Field(default=6, ge=1, le=60, description="Motor start limit.")
+    max_starts_per_day: int = Field(default=100, ge=1, le=1000, description="Motor start limit.")
+    priority: int = Field(default=1, ge=1, le=100, description="Lower runs first when nothing else decides.")
+    start_cost: float = Field(default=0.0, ge=0, description="Wear of one start, in the tariff's currency.")
+    locked_out: bool = Field(default=False, description="Under maintenance: never commanded.")
     dead_man_s: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=600,
         description="Its controller returns to local control when the heartbeat stands still this long.",
     )
-    local_load_bar_g: float | None = Field(None, gt=0, description="Its own pressure switch: load below.")
-    local_unload_bar_g: float | None = Field(None, gt=0, description="Its own pressure switch: unload above.")
+    local_load_bar_g: float | None = Field(
+        default=None, gt=0, description="Its own pressure switch: load below."
+    )
+    local_unload_bar_g: float | None = Field(
+        default=None, gt=0, description="Its own pressure switch: unload above."
+    )
     tags: dict[str, TagId] = Field(
         default_factory=dict, description="Role -> tag, where it is not device.role."
     )
@@ -99,22 +106,26 @@ class Machine(Part):
 class Station(Part):
     """[stations.X]: machines that feed one net."""
 
-    name: str = Field("", description="For people.")
-    mode: Literal["observe", "advise", "control"] = Field("observe", description="The most the agent may do.")
+    name: str = Field(default="", description="For people.")
+    mode: Literal["observe", "advise", "control"] = Field(
+        default="observe", description="The most the agent may do."
+    )
     pressure: TagId = Field(description="Header pressure, gauge.")
-    flow: TagId | None = Field(None, description="Flow meter of the net, where there is one.")
+    flow: TagId | None = Field(default=None, description="Flow meter of the net, where there is one.")
     pressure_min_bar_g: float = Field(gt=0, le=45, description="What the plant needs at the header.")
     pressure_max_bar_g: float = Field(gt=0, le=45, description="The band never reaches above.")
     receiver_m3: float = Field(gt=0, le=5000, description="Receivers and pipes together.")
-    receiver_rated_bar_g: float | None = Field(None, gt=0, description="Nameplate of the receiver.")
-    atmosphere_bar: float = Field(1.013, gt=0.5, lt=1.1, description="Air pressure on site.")
-    band_floor_bar: float = Field(0.08, ge=0, le=2, description="The band begins this far above the minimum.")
-    band_width_bar: float = Field(0.25, gt=0, le=2, description="Width of the band.")
+    receiver_rated_bar_g: float | None = Field(default=None, gt=0, description="Nameplate of the receiver.")
+    atmosphere_bar: float = Field(default=1.013, gt=0.5, lt=1.1, description="Air pressure on site.")
+    band_floor_bar: float = Field(
+        default=0.08, ge=0, le=2, description="The band begins this far above the minimum."
+    )
+    band_width_bar: float = Field(default=0.25, gt=0, le=2, description="Width of the band.")
     lead_s: float = Field(
-        20.0, ge=0, le=120, description="Machines load this long before the band would be left."
+        default=20.0, ge=0, le=120, description="Machines load this long before the band would be left."
     )
     shift_hours: tuple[WeekTime, ...] = Field(
-        (), description="When the plant works: for reports and the twin."
+        default=(), description="When the plant works: for reports and the twin."
     )
     machines: dict[Identifier, Machine] = Field(min_length=1, description="Its compressors.")
 
@@ -123,36 +134,36 @@ class Unit(Part):
     """[hvac.units.X]: a rooftop unit, air handler or similar."""
 
     device: Identifier = Field(description="Device that carries its points.")
-    power: TagId | None = Field(None, description="Electrical power.")
-    enable: TagId | None = Field(None, description="Unit enable, written.")
-    heartbeat: TagId | None = Field(None, description="Word that the agent counts up.")
+    power: TagId | None = Field(default=None, description="Electrical power.")
+    enable: TagId | None = Field(default=None, description="Unit enable, written.")
+    heartbeat: TagId | None = Field(default=None, description="Word that the agent counts up.")
     dead_man_s: float | None = Field(
-        None, gt=0, le=3600, description="Falls back when the heartbeat stands still."
+        default=None, gt=0, le=3600, description="Falls back when the heartbeat stands still."
     )
-    cooling_kw: float = Field(0.0, ge=0, description="Thermal power in cooling at 35 degC outdoors.")
-    heating_kw: float = Field(0.0, ge=0, description="Thermal power in heating.")
+    cooling_kw: float = Field(default=0.0, ge=0, description="Thermal power in cooling at 35 degC outdoors.")
+    heating_kw: float = Field(default=0.0, ge=0, description="Thermal power in heating.")
     cooling_cop: float = Field(
-        3.0, gt=0, le=12, description="Thermal over electrical power in cooling, 35 degC."
+        default=3.0, gt=0, le=12, description="Thermal over electrical power in cooling, 35 degC."
     )
     heating_cop: float = Field(
-        3.0, gt=0, le=12, description="Likewise in heating; 1 for electric, boiler at its efficiency."
+        default=3.0, gt=0, le=12, description="Likewise in heating; 1 for electric, boiler at its efficiency."
     )
-    fan_kw: float = Field(0.0, ge=0, description="Supply fan.")
-    min_run_s: float = Field(600.0, ge=0, description="Least run time.")
-    min_stop_s: float = Field(600.0, ge=0, description="Least stop time.")
-    max_starts_per_hour: int = Field(4, ge=1, le=30, description="Start limit.")
+    fan_kw: float = Field(default=0.0, ge=0, description="Supply fan.")
+    min_run_s: float = Field(default=600.0, ge=0, description="Least run time.")
+    min_stop_s: float = Field(default=600.0, ge=0, description="Least stop time.")
+    max_starts_per_hour: int = Field(default=4, ge=1, le=30, description="Start limit.")
 
 
 class ZoneModel(Part):
     """Two-node grey box of a zone: air and mass."""
 
     air_kwh_per_k: float = Field(gt=0, description="Heat capacity of air and light things.")
-    mass_kwh_per_k: float = Field(0.0, ge=0, description="Heat capacity of the fabric.")
+    mass_kwh_per_k: float = Field(default=0.0, ge=0, description="Heat capacity of the fabric.")
     ua_kw_per_k: float = Field(gt=0, description="Loss from air to outdoors.")
-    mass_ua_kw_per_k: float = Field(0.0, ge=0, description="Coupling of air and mass.")
-    sun_kw_per_w_m2: float = Field(0.0, ge=0, description="Gain per global irradiance.")
-    gain_occupied_kw: float = Field(0.0, ge=0, description="People and machines while occupied.")
-    gain_always_kw: float = Field(0.0, ge=0, description="Gains at all hours.")
+    mass_ua_kw_per_k: float = Field(default=0.0, ge=0, description="Coupling of air and mass.")
+    sun_kw_per_w_m2: float = Field(default=0.0, ge=0, description="Gain per global irradiance.")
+    gain_occupied_kw: float = Field(default=0.0, ge=0, description="People and machines while occupied.")
+    gain_always_kw: float = Field(default=0.0, ge=0, description="Gains at all hours.")
 
 
 class Zone(Part):
@@ -160,25 +171,27 @@ class Zone(Part):
 
     unit: Identifier = Field(description="Unit that serves it.")
     temp: TagId = Field(description="Zone temperature.")
-    heating_setpoint: TagId | None = Field(None, description="Heating set-point, read and written.")
-    cooling_setpoint: TagId | None = Field(None, description="Cooling set-point, read and written.")
-    occupied: TagId | None = Field(None, description="Occupancy contact, where there is one.")
-    comfort_low_degc: float = Field(20.0, ge=5, le=30, description="Lower edge while occupied.")
-    comfort_high_degc: float = Field(25.0, ge=10, le=35, description="Upper edge while occupied.")
-    setback_low_degc: float = Field(15.0, ge=4, le=30, description="Lower edge while empty.")
-    setback_high_degc: float = Field(30.0, ge=10, le=40, description="Upper edge while empty.")
-    occupancy: tuple[WeekTime, ...] = Field((), description="Hours with people.")
+    heating_setpoint: TagId | None = Field(default=None, description="Heating set-point, read and written.")
+    cooling_setpoint: TagId | None = Field(default=None, description="Cooling set-point, read and written.")
+    occupied: TagId | None = Field(default=None, description="Occupancy contact, where there is one.")
+    comfort_low_degc: float = Field(default=20.0, ge=5, le=30, description="Lower edge while occupied.")
+    comfort_high_degc: float = Field(default=25.0, ge=10, le=35, description="Upper edge while occupied.")
+    setback_low_degc: float = Field(default=15.0, ge=4, le=30, description="Lower edge while empty.")
+    setback_high_degc: float = Field(default=30.0, ge=10, le=40, description="Upper edge while empty.")
+    occupancy: tuple[WeekTime, ...] = Field(default=(), description="Hours with people.")
     model: ZoneModel | None = Field(
-        None, description="Grey box; without it the schedule is set-back + optimum start."
+        default=None, description="Grey box; without it the schedule is set-back + optimum start."
     )
 
 
 class Hvac(Part):
     """[hvac]: zones and the units that serve them."""
 
-    mode: Literal["observe", "advise", "control"] = Field("observe", description="The most the agent may do.")
-    outdoor_temp: TagId | None = Field(None, description="Outdoor temperature.")
-    solar: TagId | None = Field(None, description="Global irradiance, W/m2.")
+    mode: Literal["observe", "advise", "control"] = Field(
+        default="observe", description="The most the agent may do."
+    )
+    outdoor_temp: TagId | None = Field(default=None, description="Outdoor temperature.")
+    solar: TagId | None = Field(default=None, description="Global irradiance, W/m2.")
     units: dict[Identifier, Unit] = Field(default_factory=dict, description="Units.")
     zones: dict[Identifier, Zone] = Field(default_factory=dict, description="Zones.")
 
@@ -187,21 +200,23 @@ class Uplink(Part):
     """[uplink]: the broker. Without it the agent keeps everything on site."""
 
     broker: str = Field(description='"mqtt://host:1883" or "mqtts://host:8883".')
-    topic_root: str = Field("trimload", description="First level of every topic.")
-    username: str | None = Field(None, description="User; the password comes as credential mqtt_password.")
-    interval_s: float = Field(10.0, ge=1, le=3600, description="One message of telemetry each.")
-    ca_file: Path | None = Field(None, description="Certificate authority for mqtts.")
-    cert_file: Path | None = Field(None, description="Client certificate.")
-    key_file: Path | None = Field(None, description="Client key.")
+    topic_root: str = Field(default="trimload", description="First level of every topic.")
+    username: str | None = Field(
+        default=None, description="User; the password comes as credential mqtt_password."
+    )
+    interval_s: float = Field(default=10.0, ge=1, le=3600, description="One message of telemetry each.")
+    ca_file: Path | None = Field(default=None, description="Certificate authority for mqtts.")
+    cert_file: Path | None = Field(default=None, description="Client certificate.")
+    key_file: Path | None = Field(default=None, description="Client key.")
 
 
 class Storage(Part):
     """[storage]: what stays on site."""
 
-    directory: Path = Field(Path("/var/lib/trimload"), description="Databases, models.")
-    history_days: int = Field(60, ge=7, le=400, description="Readings kept, one row a minute.")
+    directory: Path = Field(default=Path("/var/lib/trimload"), description="Databases, models.")
+    history_days: int = Field(default=60, ge=7, le=400, description="Readings kept, one row a minute.")
     outbox_mb: int = Field(
-        256, ge=8, le=8192, description="Most that waits for the uplink; oldest goes first."
+        default=256, ge=8, le=8192, description="Most that waits for the uplink; oldest goes first."
     )
 
 
@@ -212,9 +227,9 @@ class Site(Part):
     tariff: Tariff = Tariff()
     storage: Storage = Storage()
     uplink: Uplink | None = None
-    tick_s: float = Field(1.0, ge=0.2, le=60, description="Period of the control loop.")
+    tick_s: float = Field(default=1.0, ge=0.2, le=60, description="Period of the control loop.")
     allow_writes: tuple[str, ...] = Field(
-        (), description='Tags that may ever be written; "c1.*" takes all of c1.'
+        default=(), description='Tags that may ever be written; "c1.*" takes all of c1.'
     )
     devices: dict[Identifier, Device] = Field(min_length=1)
     stations: dict[Identifier, Station] = Field(default_factory=dict)
@@ -227,3 +242,12 @@ class Site(Part):
     def points(self) -> dict[str, Point]:
         """Every point of the site by tag id, profiles already merged in by the loader."""
         return {f"{d}.{p}": point for d, device in self.devices.items() for p, point in device.points.items()}
+
+    def may_write(self, tag: str) -> bool:
+        """Whether `allow_writes` names the tag, by itself or by a pattern with `*`."""
+        return any(names_tag(pattern, tag) for pattern in self.allow_writes)
+
+
+def names_tag(pattern: str, tag: str) -> bool:
+    """Whether a line of allow_writes means the tag: `c1.*` means all of c1."""
+    return fnmatchcase(tag, pattern)

@@ -1,0 +1,127 @@
+"""Rules about zones and the units that serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.config.fault import Fault
+from agent.config.rules_air import dead_man
+from agent.config.rules_tags import unknown_device
+from agent.config.site import Hvac, Site, Unit, Zone
+from agent.config.uses import has_own_life
+from agent.config.where import Place, nearest
+
+# Closer than this, heating and cooling set-points make a unit heat and cool in turn
+# (ASHRAE 90.1 asks for 3 K, Title 24 for 5 degF; 2 K is what controllers still hold).
+LEAST_DEAD_BAND_K = 2.0
+
+
+def hvac_faults(site: Site) -> Iterator[Fault]:
+    """Faults of all units and zones; none without [hvac]."""
+    hvac = site.hvac
+    if hvac is None:
+        return
+    for name, unit in hvac.units.items():
+        place: Place = ("hvac", "units", name)
+        if unit.device not in site.devices:
+            yield unknown_device(site, (*place, "device"), unit.device)
+        yield from _unit_in_control(site, hvac, place, name, unit)
+    for name, zone in hvac.zones.items():
+        place = ("hvac", "zones", name)
+        if zone.unit not in hvac.units:
+            close = nearest(zone.unit, hvac.units)
+            fix = f'write unit = "{close}"' if close else f"add [hvac.units.{zone.unit}]"
+            yield Fault((*place, "unit"), f"unit '{zone.unit}' of zone '{name}' is not described", fix)
+        yield from _comfort(place, name, zone)
+        yield from _zone_in_control(hvac, place, name, zone)
+        if zone.model is not None and zone.model.mass_kwh_per_k > 0 and zone.model.mass_ua_kw_per_k == 0:
+            yield Fault(
+                (*place, "model"),
+                f"the model of zone '{name}' has a mass that nothing couples to the air",
+                "add mass_ua_kw_per_k, or take mass_kwh_per_k out",
+                table=True,
+            )
+
+
+def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit) -> Iterator[Fault]:
+    if hvac.mode != "control":
+        return
+    if has_own_life(site, unit.device):
+        yield from dead_man(place, f"unit '{name}'", unit.dead_man_s, site.tick_s)
+        if unit.heartbeat is None:
+            yield Fault(
+                place,
+                f"unit '{name}' has no heartbeat, which mode \"control\" asks for: nothing tells it that the "
+                "agent is gone",
+                f'add heartbeat = "{unit.device}.heartbeat" (a word that the agent counts up), or set mode = '
+                '"advise"',
+                table=True,
+            )
+    if not unit.cooling_kw and not unit.heating_kw:
+        yield Fault(
+            place,
+            f"unit '{name}' neither heats nor cools: cooling_kw and heating_kw are 0",
+            "add them from the nameplate: they are thermal power",
+            table=True,
+        )
+
+
+def _comfort(place: Place, name: str, zone: Zone) -> Iterator[Fault]:
+    for kind, low, high in (
+        ("comfort", zone.comfort_low_degc, zone.comfort_high_degc),
+        ("setback", zone.setback_low_degc, zone.setback_high_degc),
+    ):
+        keys = f"{kind}_low_degc = {low:g}", f"{kind}_high_degc = {high:g}"
+        if low >= high:
+            yield Fault(
+                (*place, f"{kind}_low_degc"),
+                f"zone '{name}': {keys[0]} is not below {keys[1]}",
+                "exchange them, or correct one",
+            )
+        elif high - low < LEAST_DEAD_BAND_K:
+            yield Fault(
+                (*place, f"{kind}_high_degc"),
+                f"zone '{name}': {keys[0]} and {keys[1]} leave {high - low:g} K between heating and cooling: the "
+                "unit would do both in turn",
+                f"leave at least {LEAST_DEAD_BAND_K:g} K: {kind}_high_degc = {low + LEAST_DEAD_BAND_K:g}",
+            )
+    for kind, comfort, setback, inside in (
+        ("low", zone.comfort_low_degc, zone.setback_low_degc, zone.setback_low_degc > zone.comfort_low_degc),
+        (
+            "high",
+            zone.comfort_high_degc,
+            zone.setback_high_degc,
+            zone.setback_high_degc < zone.comfort_high_degc,
+        ),
+    ):
+        if inside:
+            yield Fault(
+                (*place, f"setback_{kind}_degc"),
+                f"zone '{name}': setback_{kind}_degc = {setback:g} lies inside the comfort band "
+                f"(comfort_{kind}_degc = {comfort:g}): empty hours would be held tighter than working hours",
+                f"set setback_{kind}_degc = {comfort:g} or further out",
+            )
+    if not zone.occupancy and zone.occupied is None:
+        yield Fault(
+            place,
+            f"nobody says when zone '{name}' has people: neither occupancy nor occupied is given",
+            'add occupancy = [{ days = "mon-fri", from = "06:00", to = "18:00" }]',
+            table=True,
+        )
+
+
+def _zone_in_control(hvac: Hvac, place: Place, name: str, zone: Zone) -> Iterator[Fault]:
+    unit = hvac.units.get(zone.unit)
+    if hvac.mode != "control" or unit is None:
+        return
+    for key, power, verb in (
+        ("heating_setpoint", unit.heating_kw, "heats"),
+        ("cooling_setpoint", unit.cooling_kw, "cools"),
+    ):
+        if power > 0 and getattr(zone, key) is None:
+            yield Fault(
+                place,
+                f"zone '{name}' has no {key}, but unit '{zone.unit}' {verb} and mode is \"control\"",
+                f'add {key} = "{unit.device}.{key}", or set mode = "advise"',
+                table=True,
+            )
