@@ -78,6 +78,14 @@ class Database:
                 self._connection = self._begin()
                 return self._transaction(work)
 
+    def read(self, query: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """What `query` finds; `otherwise` where the disk refuses to be read."""
+        try:
+            return self.run(query)
+        except NoRoomError as error:
+            log.warning("database_not_readable", file=self.path, reason=str(error))
+            return otherwise
+
     def has_room(self) -> bool:
         """Whether the disk has more left than the reserve."""
         if self.path == MEMORY:

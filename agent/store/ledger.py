@@ -12,10 +12,16 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from agent.log import get_logger
 from agent.store.database import MEMORY, Database, NoRoomError
@@ -220,8 +226,10 @@ def check(entries: Iterable[Entry], start: Head) -> Verdict:
 
 
 def canonical(fields: Mapping[str, object]) -> str:
-    """One text for one content: sorted JSON; instants as ISO 8601, sets sorted, anything else by `str`."""
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    """One text for one content: JSON with sorted keys, what is not a number as null."""
+    return json.dumps(
+        _plain(fields), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
 
 
 def write_export(path: Path, entries: Sequence[Entry], before: Head) -> None:
@@ -263,12 +271,27 @@ def read_export(path: Path) -> tuple[Head, list[Entry]]:
 
 
 def _plain(value: object) -> object:
+    """`value` in JSON's own kinds: instants as ISO 8601, records by field, sets sorted, the rest as text."""
+    if isinstance(value, Enum):
+        return value.name.lower() if isinstance(value.value, int) else value.value
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
     if isinstance(value, datetime):
         return _stamp(value)
-    if isinstance(value, frozenset | set):
-        return sorted(value)
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclass_fields(value)}
     if isinstance(value, Mapping):
-        return dict(value)
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted((_plain(inner) for inner in value), key=str)
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
     return str(value)
 
 

@@ -26,7 +26,8 @@ CREATE TABLE message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, epoch TEXT NOT NULL, seq INTEGER NOT NULL, topic TEXT NOT NULL,
     payload BLOB NOT NULL, at REAL NOT NULL, crc INTEGER NOT NULL, UNIQUE (epoch, seq)
 );
-CREATE TABLE quarantine AS SELECT * FROM message WHERE 0
+CREATE TABLE quarantine AS SELECT * FROM message WHERE 0;
+CREATE TABLE consumer (acknowledges INTEGER NOT NULL)
 """
 _DROP_AT_ONCE = 64
 _QUARANTINE_ROWS = 200
@@ -66,6 +67,24 @@ class Outbox:
             max_bytes=max_bytes,
             reserve_bytes=reserve_bytes,
         )
+        self.acknowledged_end_to_end = self._database.run(
+            lambda c: c.execute("SELECT 1 FROM consumer").fetchone() is not None
+        )
+
+    def expect_acks(self) -> None:
+        """A consumer has acknowledged: from now on, and after a restart, only its word counts."""
+        if self.acknowledged_end_to_end:
+            return
+        self.acknowledged_end_to_end = True
+        try:
+            self._database.run(lambda c: c.execute("INSERT INTO consumer VALUES (1)"))
+        except NoRoomError as error:
+            log.warning("acknowledgement_not_remembered", reason=str(error))
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last message taken in this epoch, 0 before the first."""
+        return self._seq
 
     def put(self, topic: str, payload: bytes, at: datetime) -> int | None:
         """Take a message in; its seq, or None when the disk's reserve is reached (counted in `refused`).
@@ -113,11 +132,11 @@ class Outbox:
 
     def newest(self, limit: int) -> list[Message]:
         """The latest messages of the running epoch, newest last: live data goes before the backlog."""
-        rows = self._database.run(
+        rows = self._database.read(
             lambda c: c.execute(
-                "SELECT * FROM message WHERE epoch = ? ORDER BY id DESC LIMIT ?",
-                (self.epoch, limit),
-            ).fetchall()
+                "SELECT * FROM message WHERE epoch = ? ORDER BY id DESC LIMIT ?", (self.epoch, limit)
+            ).fetchall(),
+            [],
         )
         good, damaged = self._checked(rows)
         self._isolate(damaged)
@@ -135,17 +154,18 @@ class Outbox:
 
     def __len__(self) -> int:
         """Messages that wait."""
-        return int(self._database.run(lambda c: c.execute("SELECT count(*) FROM message").fetchone()[0]))
+        return int(self._database.read(lambda c: c.execute("SELECT count(*) FROM message").fetchone()[0], 0))
 
     def close(self) -> None:
         """Close the file; what waits stays in it."""
         self._database.close()
 
     def _select(self, after_id: int, limit: int) -> tuple[list[Message], list[int]]:
-        rows = self._database.run(
+        rows = self._database.read(
             lambda c: c.execute(
                 "SELECT * FROM message WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit)
-            ).fetchall()
+            ).fetchall(),
+            [],
         )
         return self._checked(rows)
 
@@ -153,18 +173,19 @@ class Outbox:
         self, rows: list[tuple[int, str, int, str, bytes, float, int]]
     ) -> tuple[list[Message], list[int]]:
         epochs = {row[1] for row in rows}
-        oldest = self._database.run(
+        oldest = self._database.read(
             lambda c: {
                 e: c.execute("SELECT min(seq) FROM message WHERE epoch = ?", (e,)).fetchone()[0]
                 for e in epochs
-            }
+            },
+            {},
         )
         good: list[Message] = []
         damaged: list[int] = []
         for row_id, epoch, seq, topic, payload, at, crc in rows:
             if crc == _crc(epoch, seq, topic, payload, at):
                 at_utc = datetime.fromtimestamp(at, UTC)
-                good.append(Message(row_id, epoch, seq, topic, payload, at_utc, oldest[epoch]))
+                good.append(Message(row_id, epoch, seq, topic, payload, at_utc, oldest.get(epoch, 1)))
             else:
                 damaged.append(row_id)
         return good, damaged
