@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from agent.config.fault import Fault
 from agent.config.profiles import Profile, find_profile, merged_points, profile_table
 from agent.config.schema_faults import schema_faults
 from agent.config.site import Site
-from agent.config.where import line_numbers
+from agent.config.where import line_numbers, line_of
 from agent.errors import ConfigError, TrimloadError
 
 DRIVERS = ("modbus-tcp", "opcua", "lines")
@@ -46,9 +46,15 @@ def load_site(path: Path) -> Site:
         raise SiteErrors([_unreadable(path, f"byte {error.start} is not UTF-8")]) from None
     site = parse_site(text, path.parent, file=path.name)
     if faults := faults_of(site):
-        lines = line_numbers(text)
-        raise SiteErrors([fault.error(path.name, lines) for fault in faults])
+        raise SiteErrors(located(faults, path.name, text))
     return site
+
+
+def located(faults: Iterable[Fault], file: str, text: str) -> list[ConfigError]:
+    """The faults as a person reads them, in the order of the lines of `text`."""
+    lines = line_numbers(text)
+    in_order = sorted(faults, key=lambda fault: line_of(fault.place, lines) or 0)
+    return [fault.error(file, lines) for fault in in_order]
 
 
 def parse_site(text: str, base: Path, *, file: str = "site.toml") -> Site:
@@ -61,12 +67,11 @@ def parse_site(text: str, base: Path, *, file: str = "site.toml") -> Site:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SiteErrors([_not_toml(str(error), text, file)]) from None
-    lines = line_numbers(text)
     errors = _merge_profiles(raw, base, file, text)
     try:
         site = Site.model_validate(raw)
     except ValidationError as error:
-        errors += [fault.error(file, lines) for fault in schema_faults(error, Site)]
+        errors += located(schema_faults(error, Site), file, text)
     else:
         if not errors:
             return _resolved(site, base)
@@ -138,8 +143,7 @@ def _read_profile(
     except tomllib.TOMLDecodeError as error:
         new = [_not_toml(str(error), found.text, found.file)]
     except ValidationError as error:
-        profile_lines = line_numbers(found.text)
-        new = [fault.error(found.file, profile_lines) for fault in schema_faults(error, Profile)]
+        new = located(schema_faults(error, Profile), found.file, found.text)
     else:
         return table
     # Two devices of one make would name the same fault twice.
