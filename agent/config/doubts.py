@@ -18,6 +18,14 @@ def doubts(site: Site) -> Iterator[Fault]:
                 f"device '{name}' may take {device.timeout_s:g} s to answer, longer than a tick of {site.tick_s:g} s",
                 "a shorter timeout_s keeps a silent device from delaying the others",
             )
+        for key, point in device.points.items():
+            if not point.writable and (point.write_min is not None or point.write_max is not None):
+                yield Fault(
+                    ("devices", name, "points", key),
+                    f"{name}.{key} has a write range but is not writable",
+                    "set writable = true, or take the range out",
+                    table=True,
+                )
     for name, station in site.stations.items():
         place: Place = ("stations", name)
         yield from _station(site, place, name, station)

@@ -22,4 +22,5 @@ class Fault(NamedTuple):
         line = line_of(self.place, lines) if lines else None
         origin = f"{file}:{line}" if file and line else file
         where = " ".join(text for text in (origin, place_text(self.place, table=self.table)) if text)
+        where = where or "site.toml"
         return ConfigError(self.what, where=where, fix=self.fix)

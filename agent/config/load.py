@@ -94,10 +94,13 @@ def _not_toml(message: str, text: str, file: str) -> ConfigError:
     what = message[: found.start()] if found else message
     shown = rows[line - 1].strip() if line <= len(rows) else ""
     fix = "correct the line" + (f": {shown}" if shown else "")
-    if "Invalid value" in what:
+    if comma := re.search(r"=\s*-?\d+,\d+", shown):
+        fix = f"the decimal sign is a point: {shown.replace(comma[0], comma[0].replace(',', '.'), 1)}"
+    elif "Invalid value" in what:
         fix = f"text needs quotes, a decimal sign is a point, and every key a value: {shown}"
     elif "Cannot overwrite" in what or "Cannot declare" in what:
-        fix = f"the same table or key stands above already; keep one: {shown}"
+        what = f"{shown} stands above already"
+        fix = "keep one of the two, or give the second its own id"
     return ConfigError(f"this is not TOML: {what}", where=f"{file}:{line}", fix=fix)
 
 

@@ -178,13 +178,6 @@ def _write_range(place: Place, tag: str, point: Point, *, coded: bool) -> Iterat
             "exchange them, or correct one",
         )
         return
-    if not point.writable and (low is not None or high is not None):
-        yield Fault(
-            place,
-            f"{tag} has a write range but is not writable",
-            "set writable = true, or take the range out",
-            table=True,
-        )
     if not coded or not point.writable or point.type not in WHOLE:
         return
     least, most = WHOLE[point.type]

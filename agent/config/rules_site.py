@@ -87,15 +87,19 @@ def _tariff(site: Site, tariff: Tariff) -> Iterator[Fault]:
                 f"peak_so_far_kw = {tariff.peak_so_far_kw:g} is above site_limit_kw = {limit:g}",
                 "correct the one that is wrong: a peak already paid for cannot lie above the limit",
             )
-        for station_id, station in site.stations.items():
-            for machine_id, machine in station.machines.items():
-                if machine.full_power_kw > limit and not machine.locked_out:
-                    yield Fault(
-                        ("tariff", "site_limit_kw"),
-                        f"site_limit_kw = {limit:g} is less than machine '{machine_id}' of station "
-                        f"'{station_id}' takes alone ({machine.full_power_kw:g} kW)",
-                        "correct the limit; it is the whole site's, in kW",
-                    )
+        powers = {
+            f"'{machine_id}' of station '{station_id}'": machine.full_power_kw
+            for station_id, station in site.stations.items()
+            for machine_id, machine in station.machines.items()
+            if not machine.locked_out
+        }
+        largest = max(powers, key=lambda name: powers[name], default=None)
+        if largest is not None and powers[largest] > limit:
+            yield Fault(
+                ("tariff", "site_limit_kw"),
+                f"site_limit_kw = {limit:g} is less than machine {largest} takes alone ({powers[largest]:g} kW)",
+                "correct the limit; it is the whole site's, in kW",
+            )
 
 
 def _uplink(uplink: Uplink) -> Iterator[Fault]:

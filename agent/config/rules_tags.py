@@ -69,7 +69,9 @@ def _unit(use: Use, point: Point) -> Iterator[Fault]:
     fix = (
         f"set its unit to one of {', '.join(wanted)}" if wanted else "take its unit out: it is a bare number"
     )
-    yield Fault(use.place, f"{use.purpose}: tag {use.tag} has {has}", f"{fix}, or name another tag")
+    device, _, name = use.tag.partition(".")
+    place = use.place if use.named else ("devices", device, "points", name, "unit")
+    yield Fault(place, f"{use.purpose}: tag {use.tag} has {has}", f"{fix}, or name another tag")
 
 
 def _command_point(use: Use, point: Point) -> Iterator[Fault]:
@@ -112,10 +114,11 @@ def _command_point(use: Use, point: Point) -> Iterator[Fault]:
 
 
 def _shared(found: list[Use]) -> Iterator[Fault]:
-    """A tag plays one part: two machines on one device, or one set-point for two zones, fight."""
+    """What is commanded or counted plays one part: two machines on one device, or one set-point for two
+    zones, would fight."""
     first: dict[str, Use] = {}
     by_table: dict[tuple[Place, str], list[Use]] = defaultdict(list)
-    for use in found:
+    for use in (use for use in found if use.alone):
         other = first.setdefault(use.tag, use)
         if other is not use:
             by_table[_owner(use), other.purpose.rpartition(" of ")[2]].append(use)
@@ -160,8 +163,8 @@ def _allow_list(site: Site) -> Iterator[Fault]:
         place: Place = ("allow_writes", index)
         matched = [tag for tag in site.points if names_tag(pattern, tag)]
         if not matched:
-            known = {*site.points, *(f"{device}.*" for device in site.devices)}
-            fix = _write(nearest(pattern, known), 'a tag, or "device.*"')
+            known = {*site.points, *(f"{device}.*" for device in site.devices)} - set(site.allow_writes)
+            fix = _write(nearest(pattern, known), 'a tag or "device.*", or take it out')
             yield Fault(place, f'"{pattern}" matches no tag of this site', fix)
         elif not any(site.points[tag].writable for tag in matched):
             yield Fault(

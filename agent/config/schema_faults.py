@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from agent.config.fault import Fault
 from agent.config.where import Place, nearest
+from agent.units import CONVERSIONS
 
 _RANGE = {
     "greater_than": ("gt", "greater than"),
@@ -31,7 +32,7 @@ _KINDS = {
     "string_type": "text in quotes",
     "path_type": "text in quotes",
     "tuple_type": "a list [ ... ]",
-    "dict_type": "a table",
+    "dict_type": "a table with ids, such as [devices.X]",
     "model_type": "a table",
     "model_attributes_type": "a table",
     "finite_number": "a finite number",
@@ -57,12 +58,13 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], prefix: Place) -> Fault
     if kind == "extra_forbidden":
         return _unknown_key(place, key, _model_at(model, inner[:-1]), model)
     if kind == "missing":
-        is_table = field is not None and _inner_model(field.annotation) is not None
-        name = f"table [{key}]" if is_table else f"'{key}'"
+        table = _inner_model(field.annotation) if field is not None else None
+        is_table = table is not None
+        name = f"table [{'.'.join(str(part) for part in place)}]" if is_table else f"'{key}'"
         where = place if is_table else place[:-1]
-        return Fault(
-            where, f"{name} is missing", f"add {name}{': ' + about if about else ''}".rstrip("."), table=True
-        )
+        needs = [n for n, f in table.model_fields.items() if f.is_required()] if table is not None else []
+        about = f" with {', '.join(needs)}" if needs else _in_words(about)
+        return Fault(where, f"{name} is missing", f"add {name}{about}", table=True)
     if kind in _RANGE:
         name, words = _RANGE[kind]
         return Fault(
@@ -74,8 +76,13 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], prefix: Place) -> Fault
         return _not_one_of(place, key, given, str(context["expected"]))
     if kind == "string_pattern_mismatch":
         return _bad_id(place, key, given, str(context["pattern"]))
+    if kind == "value_error" and key == "unit":
+        close = nearest(str(given), CONVERSIONS)
+        fix = f'write unit = "{close}"' if close else "write the one that the device's manual gives"
+        return Fault(place, str(context["error"]), fix)
     if kind == "value_error":
-        return Fault(place, str(context["error"]), f"correct it{_in_words(about)}", table=not key)
+        what, _, hint = str(context["error"]).partition("; ")
+        return Fault(place, what, hint or f"correct it{_in_words(about)}")
     if kind in {"too_short", "string_too_short", "string_too_long"}:
         return Fault(
             place,
@@ -170,6 +177,8 @@ def _shown(value: object) -> str:
         return f'"{value}"'
     if isinstance(value, dict):
         return "{ ... }"
+    if isinstance(value, list):
+        return "[ ... ]"
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)

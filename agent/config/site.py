@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from agent.config.parts import Device, Identifier, Part, Point, TagId, WeekTime
+from agent.config.parts import Device, FilePath, Identifier, Part, Point, TagId, WeekTime
 
 READ_ROLES = ("running", "loaded", "power_kw", "output_share", "ready", "tripped")
 WRITE_ROLES = ("enable", "run", "load", "output_share_set", "heartbeat")
@@ -40,7 +40,7 @@ class Tariff(Part):
     currency: str = Field(default="EUR", min_length=3, max_length=3, description="ISO 4217.")
     energy_price_per_kwh: float = Field(default=0.15, ge=0, le=5, description="Price outside all periods.")
     periods: tuple[PricePeriod, ...] = Field(
-        default=(), description="Spans with another price; the first that holds counts."
+        default=(), strict=False, description="Spans with another price; the first that holds counts."
     )
     demand_charge_per_kw: float = Field(
         default=0.0, ge=0, description="Price of a higher peak, per kW and billing period."
@@ -125,7 +125,7 @@ class Station(Part):
         default=20.0, ge=0, le=120, description="Machines load this long before the band would be left."
     )
     shift_hours: tuple[WeekTime, ...] = Field(
-        default=(), description="When the plant works: for reports and the twin."
+        default=(), strict=False, description="When the plant works: for reports and the twin."
     )
     machines: dict[Identifier, Machine] = Field(min_length=1, description="Its compressors.")
 
@@ -178,7 +178,7 @@ class Zone(Part):
     comfort_high_degc: float = Field(default=25.0, ge=10, le=35, description="Upper edge while occupied.")
     setback_low_degc: float = Field(default=15.0, ge=4, le=30, description="Lower edge while empty.")
     setback_high_degc: float = Field(default=30.0, ge=10, le=40, description="Upper edge while empty.")
-    occupancy: tuple[WeekTime, ...] = Field(default=(), description="Hours with people.")
+    occupancy: tuple[WeekTime, ...] = Field(default=(), strict=False, description="Hours with people.")
     model: ZoneModel | None = Field(
         default=None, description="Grey box; without it the schedule is set-back + optimum start."
     )
@@ -205,15 +205,15 @@ class Uplink(Part):
         default=None, description="User; the password comes as credential mqtt_password."
     )
     interval_s: float = Field(default=10.0, ge=1, le=3600, description="One message of telemetry each.")
-    ca_file: Path | None = Field(default=None, description="Certificate authority for mqtts.")
-    cert_file: Path | None = Field(default=None, description="Client certificate.")
-    key_file: Path | None = Field(default=None, description="Client key.")
+    ca_file: FilePath | None = Field(default=None, description="Certificate authority for mqtts.")
+    cert_file: FilePath | None = Field(default=None, description="Client certificate.")
+    key_file: FilePath | None = Field(default=None, description="Client key.")
 
 
 class Storage(Part):
     """[storage]: what stays on site."""
 
-    directory: Path = Field(default=Path("/var/lib/trimload"), description="Databases, models.")
+    directory: FilePath = Field(default=Path("/var/lib/trimload"), description="Databases, models.")
     history_days: int = Field(default=60, ge=7, le=400, description="Readings kept, one row a minute.")
     outbox_mb: int = Field(
         default=256, ge=8, le=8192, description="Most that waits for the uplink; oldest goes first."
@@ -229,12 +229,12 @@ class Site(Part):
     uplink: Uplink | None = None
     tick_s: float = Field(default=1.0, ge=0.2, le=60, description="Period of the control loop.")
     allow_writes: tuple[str, ...] = Field(
-        default=(), description='Tags that may ever be written; "c1.*" takes all of c1.'
+        default=(), strict=False, description='Tags that may ever be written; "c1.*" takes all of c1.'
     )
     devices: dict[Identifier, Device] = Field(min_length=1)
     stations: dict[Identifier, Station] = Field(default_factory=dict)
     hvac: Hvac | None = None
-    models: dict[str, Path] = Field(
+    models: dict[str, FilePath] = Field(
         default_factory=dict, description="Forecast target (tag or station id) -> ONNX file."
     )
 

@@ -23,6 +23,9 @@ ROLE_UNITS: dict[str, tuple[str, ...]] = {
     "heartbeat": ("",),
 }
 
+# One contact may speak for several machines, and one word may count for all behind a common PLC.
+SHAREABLE = ("ready", "tripped", "heartbeat")
+
 
 class Use(NamedTuple):
     """One reference to a tag. `units` are the canonical units that the value may have."""
@@ -35,6 +38,7 @@ class Use(NamedTuple):
     needed: bool = True  # without this point the mode cannot be held
     written: bool = False  # commanded when the mode is "control"
     armed: bool = False  # the mode is "control"
+    alone: bool = True  # no other use may share the tag
     must_write: tuple[float, ...] = ()  # values that the write range must take in, canonical unit
 
 
@@ -79,6 +83,7 @@ def _machine(site: Site, place: Place, key: str, machine: Machine, *, armed: boo
             needed=role in needed,
             written=written,
             armed=armed and not machine.locked_out,
+            alone=role not in SHAREABLE,
             must_write=_role_range(role, machine) if written else (),
         )
 
@@ -108,10 +113,19 @@ def _hvac(hvac: Hvac) -> Iterator[Use]:
         ):
             if tag is not None:
                 purpose, units = f"'{key}' of unit '{name}'", ROLE_UNITS[key]
-                yield Use(tag, (*place, key), purpose, units, written=True, armed=armed, must_write=values)
+                yield Use(
+                    tag,
+                    (*place, key),
+                    purpose,
+                    units,
+                    written=True,
+                    armed=armed,
+                    alone=key not in SHAREABLE,
+                    must_write=values,
+                )
     for name, zone in hvac.zones.items():
         place = ("hvac", "zones", name)
-        yield Use(zone.temp, (*place, "temp"), f"temperature of zone '{name}'", ("degC",))
+        yield Use(zone.temp, (*place, "temp"), f"temperature of zone '{name}'", ("degC",), alone=False)
         for key, tag, values in (
             ("heating_setpoint", zone.heating_setpoint, (zone.setback_low_degc, zone.comfort_low_degc)),
             ("cooling_setpoint", zone.cooling_setpoint, (zone.comfort_high_degc, zone.setback_high_degc)),
@@ -122,7 +136,9 @@ def _hvac(hvac: Hvac) -> Iterator[Use]:
                     tag, (*place, key), purpose, ("degC",), written=True, armed=armed, must_write=values
                 )
         if zone.occupied is not None:
-            yield Use(zone.occupied, (*place, "occupied"), f"occupancy of zone '{name}'", _SWITCH)
+            yield Use(
+                zone.occupied, (*place, "occupied"), f"occupancy of zone '{name}'", _SWITCH, alone=False
+            )
 
 
 def has_own_life(site: Site, device: str) -> bool:

@@ -24,9 +24,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def place_text(place: Sequence[str | int], *, table: bool = False) -> str:
-    """`("tariff", "periods", 0, "from")` -> "[tariff] periods[0].from"; `table` keeps all in the brackets."""
+    """`("tariff", "periods", 0, "from")` -> "[tariff] periods[0].from"; "" for the whole file. `table` keeps all in the brackets."""
     if not place:
-        return "the file"
+        return ""
     words: list[str] = []
     indexed = None  # position of the first word that is a list: from there on it is a value, not a table
     for part in place:
@@ -56,6 +56,7 @@ def line_numbers(text: str) -> dict[Place, int]:
             header = tuple(_words(match[2]))
             if match[1] == "[[":
                 lists[header] = lists.get(header, -1) + 1
+                lines.setdefault(header, number)
                 header = (*header, lists[header])
             lines.setdefault(header, number)
         elif match := _KEY.match(line):
