@@ -21,7 +21,6 @@ from agent.drivers.memory import LastValues
 from agent.drivers.modbus_codec import (
     BIT_TABLES,
     BlockCodec,
-    EncodeError,
     bit_of,
     decode,
     encode,
@@ -29,6 +28,7 @@ from agent.drivers.modbus_codec import (
     word_count,
 )
 from agent.drivers.refuse import agrees, why_not
+from agent.drivers.scaling import EncodeError
 from agent.errors import ConfigError
 
 log = logging.getLogger("trimload.drivers")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from agent.config.parts import Point
-from agent.units import CONVERSIONS, from_canonical
+from agent.drivers.scaling import EncodeError, linear, raw_of, truth_of
 
 CODES = {
     "bool": "H",
@@ -27,10 +27,6 @@ CODES = {
     "float64": "d",
 }
 BIT_TABLES = ("coil", "discrete")
-
-
-class EncodeError(ValueError):
-    """The value cannot stand in the device's register: out of its range, or no number."""
 
 
 def is_bit(point: Point) -> bool:
@@ -64,17 +60,11 @@ def encode(point: Point, value: float) -> tuple[int, ...]:
 
     Of a bit of a register it is the bit alone, (0,) or (1,): see `with_bit`. Raises EncodeError.
     """
-    if not math.isfinite(value):
-        raise EncodeError(f"{value} is no number")
-    if point.scale == 0:
-        raise EncodeError("scale 0 cannot be turned back")
-    raw = (from_canonical(value, point.unit) - point.offset) / point.scale
-    if is_bit(point) or point.type == "bool":
-        if round(raw) not in (0, 1):
-            raise EncodeError(f"{value} is neither 0 nor 1")
-        packed = struct.pack(">H", round(raw))
-        if is_bit(point):
-            return (round(raw),)
+    raw = raw_of(point, value)
+    if is_bit(point):
+        return (truth_of(raw, value),)
+    if point.type == "bool":
+        packed = struct.pack(">H", truth_of(raw, value))
     else:
         code = CODES[point.type]
         try:
@@ -138,9 +128,7 @@ class BlockCodec:
 
 def _rule(point: Point) -> tuple[int, float, float]:
     """(mask of a truth value or 0, factor, offset): canonical = raw * factor + offset."""
-    conversion = CONVERSIONS[point.unit]
-    factor = point.scale * conversion.factor
-    offset = point.offset * conversion.factor + conversion.offset
+    factor, offset = linear(point)
     if point.bit is not None and point.register_ not in BIT_TABLES:
         return 1 << point.bit, factor, offset
     if is_bit(point) or point.type == "bool":

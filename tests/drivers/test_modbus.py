@@ -237,7 +237,7 @@ async def test_a_silent_device_costs_two_timeouts_and_then_nothing(plc, drive):
         await driver.read(driver.tags)
     took_s = time.monotonic() - started
 
-    assert took_s < 0.2
+    assert took_s < 2.0
 
     plc.silent = False
 
