@@ -24,11 +24,14 @@ def raw_of(point: Point, value: float) -> float:
         raise EncodeError(f"{value} is no number")
     if point.scale == 0:
         raise EncodeError("scale 0 cannot be turned back")
-    return (from_canonical(value, point.unit) - point.offset) / point.scale
+    raw = (from_canonical(value, point.unit) - point.offset) / point.scale
+    if not math.isfinite(raw):
+        raise EncodeError(f"{value} is too large")
+    return raw
 
 
 def truth_of(raw: float, value: float) -> int:
     """0 or 1, where the device takes nothing else. Raises EncodeError."""
-    if not math.isfinite(raw) or round(raw) not in (0, 1):
+    if round(raw) not in (0, 1):
         raise EncodeError(f"{value} is neither 0 nor 1")
     return round(raw)
