@@ -31,7 +31,7 @@ class SequencerSettings:
     floor_bar: float = 0.25
     band_bar: float = 0.35
     run_on_s: float = 900.0
-    selection: SelectionName = "base-trim"
+    selection: SelectionName = "efficiency"
     order: tuple[str, ...] = ()  # a fixed order of all machines instead of the selection's
     start_delay_s: float = 30.0
     load_delay_s: float = 5.0
@@ -61,9 +61,9 @@ class Sequencer:
         self._plant: AirStation | None = None
         self._seen_s = self._started_s = self._switched_s = 0.0
         self._last_bar_g: float | None = None
-        self._slope_bar_s = self._fast = self._slow = self._wanted_for_s = 0.0
-        self._set: frozenset[str] = frozenset()
-        self._choices: dict[tuple[int, tuple[str, ...]], frozenset[str]] = {}
+        self._fast = self._slow = self._wanted_for_s = 0.0
+        self._set: tuple[str, ...] = ()
+        self._choices: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
 
     def step(self, now_s: float, dt_s: float, plant: AirStation) -> None:
         """Look at pressure and machines, set orders for the next `dt_s`."""
@@ -92,9 +92,8 @@ class Sequencer:
             compressor.write_load(float(compressor.loaded))
         self._seen_s = self._started_s = self._switched_s = now_s
         self._last_bar_g = pressure
-        self._slope_bar_s = 0.0
         self._fast = self._slow = self._delivered(plant)
-        self._set = frozenset(n for n, c in plant.compressors.items() if c.running)
+        self._set = tuple(n for n in self.order if plant.compressors[n].running)
         self._wanted_for_s = 0.0
 
     def _delivered(self, plant: AirStation) -> float:
@@ -105,7 +104,6 @@ class Sequencer:
         last = pressure if self._last_bar_g is None else self._last_bar_g
         rate = (pressure - last) / dt_s
         self._last_bar_g = pressure
-        self._slope_bar_s += (rate - self._slope_bar_s) * min(1.0, dt_s / FAST_FILTER_S)
         flow = plant.flow_sensor_m3_min if self.station.flow is not None else None
         # Supply is the last step's mean, as the pressure's rise is; orders just given are not in it.
         demand = plant.supply_m3_min - rate * 60.0 * self._m3_per_bar if flow is None else flow
@@ -118,8 +116,9 @@ class Sequencer:
         best = self._selected(demand, available)
         ready = set(available)
         capacity = sum(self._flow[n] for n in self._set if n in ready)
-        urgent = max(demand, self._fast) > capacity
-        if urgent and pressure < self.high_bar_g:
+        middle = 0.5 * (self.low_bar_g + self.high_bar_g)
+        if max(self._slow, self._fast) > capacity and pressure < middle:
+            # No start for a lack that the pressure does not show: noise would start and stop machines.
             self._set = self._selected(max(demand, self._fast), available)
             self._wanted_for_s = 0.0
         elif best == self._set:
@@ -130,7 +129,7 @@ class Sequencer:
                 self._set = best
                 self._wanted_for_s = 0.0
 
-    def _selected(self, demand_m3_min: float, available: tuple[str, ...]) -> frozenset[str]:
+    def _selected(self, demand_m3_min: float, available: tuple[str, ...]) -> tuple[str, ...]:
         key = (math.ceil(demand_m3_min / GRID_M3_MIN), available)
         found = self._choices.get(key)
         if found is None:
@@ -141,7 +140,7 @@ class Sequencer:
             self._choices[key] = found
         return found
 
-    def _prefix(self, demand_m3_min: float, available: tuple[str, ...]) -> frozenset[str]:
+    def _prefix(self, demand_m3_min: float, available: tuple[str, ...]) -> tuple[str, ...]:
         chosen: list[str] = []
         left = demand_m3_min
         for name in available:
@@ -149,14 +148,14 @@ class Sequencer:
                 break
             chosen.append(name)
             left -= self._flow[name]
-        return frozenset(chosen)
+        return tuple(chosen)
 
-    def _base_and_trim(self, demand_m3_min: float, available: tuple[str, ...]) -> frozenset[str]:
+    def _base_and_trim(self, demand_m3_min: float, available: tuple[str, ...]) -> tuple[str, ...]:
         """Fewest base machines covering demand less trim capacity, then least power; all where none does."""
         vsds = tuple(n for n in available if n in self._vsds) if self.settings.vsd_trims else ()
         trims = [vsds] if vsds else [(n,) for n in available]
         best: tuple[int, float] | None = None
-        chosen = frozenset(available)
+        chosen = available
         for trim in trims:
             rest = [n for n in available if n not in trim]
             lack = demand_m3_min - sum(self._flow[n] for n in trim)
@@ -172,7 +171,7 @@ class Sequencer:
                 if covering:
                     power, base = min(covering)
                     if best is None or (count, power) < best:
-                        best, chosen = (count, power), frozenset((*base, *trim))
+                        best, chosen = (count, power), (*base, *trim)
                     break
         return chosen
 
@@ -198,13 +197,18 @@ class Sequencer:
         self, now_s: float, plant: AirStation, pressure: float, available: tuple[str, ...]
     ) -> None:
         settings, compressors = self.settings, plant.compressors
-        ahead = pressure + min(0.0, self._slope_bar_s) * settings.lead_s
+        coming = sum(self._flow[n] for n, c in compressors.items() if c.state == RELOADING)
+        # Nameplate flows against demand know at once what was just loaded; a filtered slope lags.
+        surplus = self._delivered(plant) + coming - self._fast
+        ahead = pressure + min(0.0, surplus) / self._m3_per_bar / 60.0 * settings.lead_s
         refill = max(0.0, self.low_bar_g - pressure) * self._m3_per_bar
         running = [n for n in available if compressors[n].state != STOPPED]
         capacity = sum(self._flow[n] for n in running)
         lacking = self._fast + refill > capacity
-        # A machine of the set is started as soon as it is wanted; one outside only when air lacks.
-        if now_s - self._started_s >= settings.start_delay_s:
+        swapping = any(compressors[n].order_load and n not in self._set for n in running)
+        # A machine of the set starts when air lacks or another one is to be relieved; one outside it
+        # only when the band is about to be left.
+        if now_s - self._started_s >= settings.start_delay_s and (lacking or swapping):
             wanted = [n for n in available if n in self._set and compressors[n].state == STOPPED]
             if not wanted and lacking and ahead < self.low_bar_g:
                 wanted = [n for n in available if compressors[n].state == STOPPED]
@@ -214,8 +218,8 @@ class Sequencer:
                     break
         if now_s - self._switched_s < settings.load_delay_s:
             return
-        if ahead < self.low_bar_g:
-            self._load_one(now_s, plant, running, refill)
+        if ahead < self.low_bar_g and surplus < 0.0:
+            self._load_one(now_s, plant, running)
         elif pressure > self.high_bar_g:
             self._unload_one(now_s, plant, running)
         elif pressure > 0.5 * (self.low_bar_g + self.high_bar_g):
@@ -226,26 +230,20 @@ class Sequencer:
             return False
         return compressor.write_run(1.0) and compressor.write_load(0.0)
 
-    def _load_one(self, now_s: float, plant: AirStation, running: list[str], refill: float) -> None:
-        """The smallest machine of the set that ends the fall, else the largest; then any that runs."""
+    def _load_one(self, now_s: float, plant: AirStation, running: list[str]) -> None:
+        """The first idle machine of the set, base before trim; then any that runs."""
         compressors = plant.compressors
         idle = [n for n in running if not compressors[n].order_load and compressors[n].state != STARTING]
-        coming = sum(self._flow[n] for n in running if compressors[n].state == RELOADING)
-        deficit = self._fast + refill - self._delivered(plant) - coming
-        if coming and deficit <= 0.0:
-            return
-        idle.sort(
-            key=lambda n: (
-                n not in self._set,
-                n not in self._vsds,
-                self._flow[n] < deficit,
-                self._flow[n] if self._flow[n] >= deficit else -self._flow[n],
-            )
-        )
-        for name in idle:
+        for name in sorted(idle, key=self._place):
             if compressors[name].write_load(1.0) and compressors[name].write_run(1.0):
                 self._switched_s = now_s
                 return
+
+    def _place(self, name: str) -> int:
+        """Where a machine stands: base, then trim, then those outside the set."""
+        if name in self._set:
+            return self._set.index(name)
+        return len(self.order) + self.order.index(name)
 
     def _release(self, now_s: float, plant: AirStation, running: list[str]) -> None:
         """Unload a machine outside the set once those in it carry the demand."""
@@ -257,33 +255,20 @@ class Sequencer:
             self._switched_s = now_s
 
     def _unload_one(self, now_s: float, plant: AirStation, running: list[str]) -> None:
-        """Machines outside the set first, then the last of the order; a VSD only when it is alone."""
-        loaded = [n for n in running if plant.compressors[n].order_load]
+        """Last come, first go: machines outside the set, then the trim; a trimming VSD gives way before."""
+        compressors = plant.compressors
+        loaded = sorted((n for n in running if compressors[n].order_load), key=self._place)
         if not loaded:
             return
-        slow_vsd = all(
-            plant.compressors[n].output_share <= plant.compressors[n].turndown_share + 0.02
+        if any(
+            compressors[n].output_share > compressors[n].turndown_share + 0.02
             for n in loaded
             if n in self._vsds
-        )
-        if not slow_vsd:
-            return  # the VSD still has room to give way
-        fixed = [n for n in loaded if n not in self._vsds]
-        outside = [n for n in loaded if n not in self._set]
-        surplus = self._delivered(plant) - self._fast
-        if outside:
-            name = outside[-1]
-        elif fixed:
-            # The smallest machine that ends the rise, so that the least is switched.
-            enough = [n for n in fixed if self._flow[n] >= surplus]
-            name = (
-                min(enough, key=lambda n: self._flow[n])
-                if enough
-                else max(fixed, key=lambda n: self._flow[n])
-            )
-        else:
-            name = loaded[-1]
-        plant.compressors[name].write_load(0.0)
+        ):
+            return
+        if self.settings.vsd_trims:
+            loaded = [n for n in loaded if n not in self._vsds] or loaded
+        compressors[loaded[-1]].write_load(0.0)
         self._switched_s = now_s
 
     def _stop_idle(self, plant: AirStation, available: tuple[str, ...]) -> None:
