@@ -121,7 +121,7 @@ class History:
             return Grid(start_at, step_s, values)
         # Minutes at or after `to_at` stay out even where they fall into the last step.
         span = (tag_id, first * step_min, min((first + length) * step_min, -int(-to_at.timestamp() // 60)))
-        rows = self._database.read(
+        rows: list[tuple[int, float]] = self._database.read(
             lambda connection: connection.execute(
                 "SELECT minute, mean FROM minute_mean WHERE tag = ? AND minute >= ? AND minute < ?", span
             ).fetchall(),

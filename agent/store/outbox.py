@@ -33,6 +33,10 @@ _DROP_AT_ONCE = 64
 _QUARANTINE_ROWS = 200
 
 
+# id, epoch, seq, topic, payload, at, crc
+_Row = tuple[int, str, int, str, bytes, float, int]
+
+
 class Message(NamedTuple):
     """One message that waits. `id` orders all epochs; `oldest_seq` is the least seq of its epoch still here."""
 
@@ -132,7 +136,7 @@ class Outbox:
 
     def newest(self, limit: int) -> list[Message]:
         """The latest messages of the running epoch, newest last: live data goes before the backlog."""
-        rows = self._database.read(
+        rows: list[_Row] = self._database.read(
             lambda c: c.execute(
                 "SELECT * FROM message WHERE epoch = ? ORDER BY id DESC LIMIT ?", (self.epoch, limit)
             ).fetchall(),
@@ -161,7 +165,7 @@ class Outbox:
         self._database.close()
 
     def _select(self, after_id: int, limit: int) -> tuple[list[Message], list[int]]:
-        rows = self._database.read(
+        rows: list[_Row] = self._database.read(
             lambda c: c.execute(
                 "SELECT * FROM message WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit)
             ).fetchall(),
@@ -169,11 +173,9 @@ class Outbox:
         )
         return self._checked(rows)
 
-    def _checked(
-        self, rows: list[tuple[int, str, int, str, bytes, float, int]]
-    ) -> tuple[list[Message], list[int]]:
+    def _checked(self, rows: list[_Row]) -> tuple[list[Message], list[int]]:
         epochs = {row[1] for row in rows}
-        oldest = self._database.read(
+        oldest: dict[str, int] = self._database.read(
             lambda c: {
                 e: c.execute("SELECT min(seq) FROM message WHERE epoch = ?", (e,)).fetchone()[0]
                 for e in epochs

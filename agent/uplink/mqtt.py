@@ -72,6 +72,7 @@ class Uplink:
         self._on_message: OnMessage | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._stopping = False
         self._wake = asyncio.Event()
         self._next_at: datetime | None = None
         # Ids sent in this pass; the cursor is the last one that the backlog has reached.
@@ -115,9 +116,10 @@ class Uplink:
         """Say goodbye and close; what was not acknowledged stays in the outbox."""
         if self._pump is None:
             return
-        self._pump.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._pump
+        # A flag, not a cancellation: no step of the backlog is cut in two.
+        self._stopping = True
+        self._wake.set()
+        await self._pump
         self._pump = None
         if self.connected:
             goodbye = self._publish_status("offline")
@@ -260,17 +262,14 @@ class Uplink:
             log.warning("ack_not_understood", content=repr(content[:80]))
             return
         self._outbox.expect_acks()
-        if (
-            self._outbox.ack(ack.seq, ack.epoch) == 0
-            and elapsed_s() - self._progress_s > self._resend_first_s
-        ):
-            # A consumer that was away says where it stands.
-            self._start_over()
-        else:
+        if self._outbox.ack(ack.seq, ack.epoch):
             self._progress_s, self._resend_s = elapsed_s(), self._resend_first_s
             oldest = self._outbox.batch(1)
             self._sent = {i for i in self._sent if oldest and i >= oldest[0].id}
             self._wake.set()
+        elif elapsed_s() - self._progress_s > self._resend_first_s:
+            # A consumer that was away says where it stands.
+            self._start_over()
 
     def _put(self, name: str, content: bytes, at: datetime) -> None:
         if self._outbox.put(f"{self._up}/{name}", content, at) is None:
@@ -304,12 +303,14 @@ class Uplink:
     async def _send_backlog(self) -> None:
         """Walk the outbox from its oldest message, at a limited rate, for as long as the agent runs."""
         behind = False
-        while True:
+        while not self._stopping:
             if behind:
                 await pause(BACKLOG_EVERY_S)
             else:
+                # Not wait_for: before Python 3.12 it may swallow a cancellation that meets a wake-up.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), 1.0)
+                    async with asyncio.timeout(1.0):
+                        await self._wake.wait()
             self._wake.clear()
             behind = self.connected and self._send_some()
             self._send_again_when_silent()

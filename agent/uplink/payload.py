@@ -11,7 +11,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, NamedTuple
 
-from agent.domain import Mode, Quality, Snapshot
+from agent.domain import Mode, Snapshot
 from agent.store.ledger import Head, canonical
 from agent.store.outbox import Message
 
@@ -88,14 +88,9 @@ def read_mode(payload: bytes) -> ModeRequest | None:
     """`{"mode": "observe" | "advise", "station": text}`; None for anything else, CONTROL included."""
     body = _object(payload)
     mode, station = body.get("mode"), body.get("station")
-    if mode not in {Mode.OBSERVE.value, Mode.ADVISE.value} or not isinstance(station, str | None):
+    if mode not in (Mode.OBSERVE.value, Mode.ADVISE.value) or not isinstance(station, str | None):
         return None
     return ModeRequest(station, Mode(mode))
-
-
-def quality(code: int) -> Quality:
-    """The quality behind a code of telemetry. Raises ValueError for another code."""
-    return Quality(code)
 
 
 def _object(payload: bytes) -> dict[str, Any]:
