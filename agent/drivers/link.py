@@ -54,6 +54,7 @@ class Link(Generic[Client]):
         self._task: asyncio.Task[None] | None = None
         self._misses = 0
         self._told_lost = False
+        self._stopping = False
         self.calls = 0  # connections made, so that a driver can forget what the last one taught it
 
     @property
@@ -66,6 +67,7 @@ class Link(Generic[Client]):
     async def start(self) -> None:
         """Begin to dial; returns after the first attempt, whatever came of it."""
         if self._task is None:
+            self._stopping = False
             self._task = asyncio.create_task(self._keep_up(), name=f"link {self._device}")
             waiter = asyncio.create_task(self._tried.wait())
             await asyncio.wait({waiter, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,6 +75,8 @@ class Link(Generic[Client]):
 
     async def stop(self) -> None:
         """Hang up and dial no more."""
+        # A library that swallows a cancellation (asyncua, hanging up) must not keep the task alive.
+        self._stopping = True
         task, self._task = self._task, None
         client, self._client = self._client, None
         self._tried.clear()
@@ -101,7 +105,7 @@ class Link(Generic[Client]):
 
     async def _keep_up(self) -> None:
         wait_s = FIRST_WAIT_S
-        while True:
+        while not self._stopping:
             self._lost.clear()
             try:
                 async with asyncio.timeout(self._dial_timeout_s):

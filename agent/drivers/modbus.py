@@ -38,6 +38,8 @@ ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 GATEWAY_CODES = (10, 11)  # the gateway answers, the device behind it does not
 # A device may refuse registers only while it starts: ask again for what it once refused.
 ASK_AGAIN_AFTER_S = 300.0
+# Splitting goes on over several polls, so that a device that refuses all holds up no tick for long.
+SEARCH_REQUESTS = 16
 # A PLC takes a written word over at the end of its scan.
 READ_BACK_AGAIN_AFTER_S = 0.05
 AWAY = "the device does not answer"
@@ -90,6 +92,8 @@ class ModbusDriver:
         self._requests: list[Request] = []
         self._refused_blocks: set[Block] = set()
         self._refused_tags: dict[str, int] = {}
+        self._parted = False
+        self._search_left = 0
         self._planned_at_call = -1
         self._planned_at_s = 0.0
         self._multiple_only = False
@@ -119,14 +123,18 @@ class ModbusDriver:
             client = self._link.client
             if client is not None:
                 self._plan()
-                refused_before = len(self._refused_blocks)
+                self._search_left = SEARCH_REQUESTS
+                all_answered, refused_before = True, len(self._refused_blocks)
                 wanted = None if len(tags) >= len(self._points) else frozenset(tags)
                 for request in tuple(self._requests):
                     if wanted is not None and wanted.isdisjoint(request.tags):
                         continue
                     if not await self._poll(client, request, fresh):
+                        all_answered = False
                         break
                 if len(self._refused_blocks) != refused_before:
+                    self._parted = True
+                elif self._parted and all_answered:
                     self._rejoin()
         now = self._clock.now()
         return {tag: fresh[tag] if tag in fresh else self._last.recall(tag, now) for tag in tags}
@@ -137,6 +145,7 @@ class ModbusDriver:
         if self._planned_at_call == self._link.calls and not grown_old:
             return
         self._planned_at_call, self._planned_at_s = self._link.calls, elapsed_s()
+        self._parted = False
         self._refused_blocks.clear()
         self._refused_tags.clear()
         blocks = coalesce(
@@ -195,11 +204,16 @@ class ModbusDriver:
         parts = [self._request(half) for half in halves]
         self._requests[at : at + 1] = parts
         for part in parts:
+            if self._search_left <= 0:
+                return True  # the next read goes on with the parts
+            self._search_left -= 1
             if not await self._poll(client, part, fresh):
                 return False
         return True
 
     def _rejoin(self) -> None:
+        """After a poll without refusal: fewer blocks again, where no join was refused before."""
+        self._parted = False
         blocks = rejoin(
             (request.block for request in self._requests),
             self._refused_blocks,

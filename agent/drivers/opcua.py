@@ -41,6 +41,8 @@ MOST_NODES = 500
 CLOCK_SKEW_S = 5.0
 READ_BACK_AGAIN_AFTER_S = 0.05
 AWAY = "the device does not answer"
+# What asyncua raises for an answer that is not as the protocol says, or says no.
+GARBAGE = (UaError, struct.error, ValueError)
 INTEGERS = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
     ua.VariantType.Byte: (0, 2**8 - 1),
@@ -261,7 +263,7 @@ class OpcUaDriver:
             else:
                 # A session or channel that the server has forgotten: a new one is the cure.
                 self._link.lost(_name(ua.StatusCode(error.code)))
-        except UaError as error:
+        except GARBAGE as error:
             self._link.lost(str(error))
         else:
             self._link.answered()
@@ -277,7 +279,7 @@ class OpcUaDriver:
         client.connection_lost_callback = connection_lost
         try:
             await client.connect()
-        except UaError as error:
+        except GARBAGE as error:
             await _hang_up(client)
             raise LinkError(f"{self._device.url}: {error}") from error
         except BaseException:

@@ -154,14 +154,32 @@ async def test_a_refused_register_in_a_block_loses_only_its_own_tag(plc, drive, 
     driver = await drive(plc.port, points)
 
     first = await driver.read(driver.tags)
-    plc.requests.clear()
     second = await driver.read(driver.tags)
+    plc.requests.clear()
+    await driver.read(driver.tags)
 
     assert [tag for tag, reading in first.items() if reading.quality is Quality.BAD] == ["c1.p13"]
     assert [tag for tag, reading in second.items() if reading.quality is Quality.BAD] == ["c1.p13"]
     # What was learned: one block on each side of register 13.
     assert plc.requests == [(3, 0, 13), (3, 14, 18)]
     assert sum("point_refused" in line for line in caplog.messages) == 1
+
+
+async def test_a_device_that_refuses_everything_is_searched_a_few_requests_at_a_time(plc, drive, caplog):
+    points = {f"p{at}": {"register": "holding", "address": 100 + at} for at in range(32)}
+    driver = await drive(plc.port, points)
+    most = 0
+
+    for _ in range(10):
+        plc.requests.clear()
+        readings = await driver.read(driver.tags)
+        most = max(most, len(plc.requests))
+
+    assert {reading.quality for reading in readings.values()} == {Quality.BAD}
+    assert sum("point_refused" in line for line in caplog.messages) == 32
+    # 16 parts looked at, after a block or what the poll before left of it.
+    assert most <= 32
+    assert plc.requests == []
 
 
 async def test_a_refused_register_between_two_points_costs_a_request_and_no_tag(plc, drive):
