@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from agent.config.parts import Device, Point
 from agent.drivers.modbus_codec import (
     CODES,
-    EncodeError,
     bit_of,
     byte_order,
     decode,
@@ -25,6 +24,7 @@ from agent.drivers.modbus_codec import (
     with_bit,
     word_count,
 )
+from agent.drivers.scaling import EncodeError
 from agent.units import to_canonical
 from twin.protocol import SimulatedPlant
 
@@ -155,6 +155,10 @@ class ModbusServer:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self.requests = 0
+
+    @property
+    def unit_ids(self) -> tuple[int, ...]:
+        return tuple(self._units)
 
     async def start(self) -> None:
         """Open the port. OSError when it is taken."""

@@ -1,0 +1,104 @@
+"""Heat and power of zones and their units: what the planner reckons with.
+
+A zone is two nodes, air and mass. One step is implicit Euler, stable for any step length:
+    Ca (A' - A)/h = UA (To - A') + Um (M' - A') + q        Cm (M' - M)/h = Um (A' - M')
+with q the heat into the air, [kW]: gains, sun, heating less cooling. Solved for A' and M' it is
+linear in A, M, To and q: the same four numbers serve the simulation and the linear programme.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config.site import Unit, ZoneModel
+
+FloatArray = NDArray[np.float64]
+
+# Direct-expansion units lose about 2.5 % of their COP and 0.8 % of their capacity a kelvin of
+# outdoor temperature; makers' tables between 20 and 45 degC lie around these slopes.
+COP_SLOPE_PER_K = 0.025
+CAPACITY_SLOPE_PER_K = 0.008
+COOLING_RATED_AT_DEGC = 35.0
+HEATING_RATED_AT_DEGC = 7.0  # EN 14511, air source
+LEAST_HEAT_PUMP_COP = 1.5  # below this it is a heater or a boiler, which does not mind the weather
+
+
+class ZoneStepModel(NamedTuple):
+    """A' = air_of_air A + air_of_mass M + air_of_outdoor To + air_of_kw q;  M' = mass_of_mass M + mass_of_air A'."""
+
+    air_of_air: float
+    air_of_mass: float
+    air_of_outdoor: float
+    air_of_kw: float
+    mass_of_mass: float
+    mass_of_air: float
+
+
+def zone_step_model(model: ZoneModel, step_s: float) -> ZoneStepModel:
+    """The zone's dynamics over one step of `step_s`."""
+    step_h = step_s / 3600.0
+    air = model.air_kwh_per_k / step_h
+    if model.mass_kwh_per_k <= 0 or model.mass_ua_kw_per_k <= 0:
+        total = air + model.ua_kw_per_k
+        return ZoneStepModel(air / total, 0.0, model.ua_kw_per_k / total, 1.0 / total, 0.0, 1.0)
+    mass, coupling = model.mass_kwh_per_k / step_h, model.mass_ua_kw_per_k
+    mass_of_mass = mass / (mass + coupling)
+    total = air + model.ua_kw_per_k + coupling * mass_of_mass
+    return ZoneStepModel(
+        air / total,
+        coupling * mass_of_mass / total,
+        model.ua_kw_per_k / total,
+        1.0 / total,
+        mass_of_mass,
+        1.0 - mass_of_mass,
+    )
+
+
+def next_temps(
+    step: ZoneStepModel, air_degc: float, mass_degc: float, outdoor_degc: float, heat_kw: float
+) -> tuple[float, float]:
+    """Air and mass at the end of a step, [degC], with `heat_kw` into the air."""
+    air = (
+        step.air_of_air * air_degc
+        + step.air_of_mass * mass_degc
+        + step.air_of_outdoor * outdoor_degc
+        + step.air_of_kw * heat_kw
+    )
+    return air, step.mass_of_mass * mass_degc + step.mass_of_air * air
+
+
+def next_mass_degc(model: ZoneModel, mass_degc: float, air_degc: float, elapsed_s: float) -> float:
+    """The mass, which nobody measures, followed along the measured air temperature, [degC]."""
+    step = zone_step_model(model, max(elapsed_s, 1e-6))
+    return step.mass_of_mass * mass_degc + step.mass_of_air * air_degc
+
+
+def cooling_cop(unit: Unit, outdoor_degc: FloatArray) -> FloatArray:
+    """Thermal over electrical power in cooling, at the outdoor temperatures given."""
+    share = 1.0 - COP_SLOPE_PER_K * (outdoor_degc - COOLING_RATED_AT_DEGC)
+    return np.asarray(unit.cooling_cop * np.clip(share, 0.6, 1.6), dtype=np.float64)
+
+
+def heating_cop(unit: Unit, outdoor_degc: FloatArray) -> FloatArray:
+    """Thermal over electrical power in heating; constant for heaters and boilers."""
+    if unit.heating_cop < LEAST_HEAT_PUMP_COP:
+        return np.full_like(outdoor_degc, unit.heating_cop)
+    share = 1.0 + COP_SLOPE_PER_K * (outdoor_degc - HEATING_RATED_AT_DEGC)
+    return np.asarray(unit.heating_cop * np.clip(share, 0.4, 1.3), dtype=np.float64)
+
+
+def cooling_capacity_kw(unit: Unit, outdoor_degc: FloatArray) -> FloatArray:
+    """Greatest thermal power in cooling, [kW]."""
+    share = 1.0 - CAPACITY_SLOPE_PER_K * (outdoor_degc - COOLING_RATED_AT_DEGC)
+    return np.asarray(unit.cooling_kw * np.clip(share, 0.7, 1.2), dtype=np.float64)
+
+
+def heating_capacity_kw(unit: Unit, outdoor_degc: FloatArray) -> FloatArray:
+    """Greatest thermal power in heating, [kW]; heat pumps give less in the cold."""
+    if unit.heating_cop < LEAST_HEAT_PUMP_COP:
+        return np.full_like(outdoor_degc, unit.heating_kw)
+    share = 1.0 + 0.015 * (outdoor_degc - HEATING_RATED_AT_DEGC)
+    return np.asarray(unit.heating_kw * np.clip(share, 0.5, 1.1), dtype=np.float64)

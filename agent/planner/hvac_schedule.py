@@ -1,0 +1,86 @@
+"""When people are in, and the set-point schedules that need no optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config.site import Zone
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+
+SAMPLE_S = 300.0  # occupancy is looked up this often within a step
+LEAST_SPREAD_K = 2.0  # heating set-points stay this far below cooling set-points
+
+
+def is_occupied(zone: Zone, timezone: str, at: datetime) -> bool:
+    """Whether people are due in the zone at an instant. Without hours they are due at all hours."""
+    if not zone.occupancy:
+        return True
+    local = at.astimezone(ZoneInfo(timezone))
+    minute = local.hour * 60.0 + local.minute + local.second / 60.0
+    return any(span.contains(local.weekday(), minute) for span in zone.occupancy)
+
+
+def occupancy_grid(zone: Zone, timezone: str, at: datetime, steps: int, step_s: float) -> BoolArray:
+    """True for each of `steps` steps of `step_s` from `at` in which people are due at some time.
+
+    Each instant is turned into local time by itself, so that days of 23 and 25 hours come out right.
+    """
+    start = at.astimezone(UTC)
+    samples = max(1, round(step_s / SAMPLE_S))
+    return np.array(
+        [
+            any(
+                is_occupied(zone, timezone, start + timedelta(seconds=k * step_s + i * step_s / samples))
+                for i in range(samples)
+            )
+            for k in range(steps)
+        ],
+        dtype=np.bool_,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SetPoints:
+    """Heating and cooling set-points of one zone, [degC], one a step."""
+
+    heating_degc: FloatArray
+    cooling_degc: FloatArray
+
+
+def comfort_limits(zone: Zone) -> tuple[float, float]:
+    """The comfort band, held at least `LEAST_SPREAD_K` wide by lowering its lower edge."""
+    high = zone.comfort_high_degc
+    return min(zone.comfort_low_degc, high - LEAST_SPREAD_K), high
+
+
+def setback_limits(zone: Zone) -> tuple[float, float]:
+    """The band without people; never inside the comfort band."""
+    low, high = comfort_limits(zone)
+    return min(zone.setback_low_degc, low), max(zone.setback_high_degc, high)
+
+
+def scheduled(zone: Zone, comfort: BoolArray) -> SetPoints:
+    """Comfort set-points where `comfort` holds, set-back elsewhere."""
+    low, high = comfort_limits(zone)
+    setback_low, setback_high = setback_limits(zone)
+    return SetPoints(np.where(comfort, low, setback_low), np.where(comfort, high, setback_high))
+
+
+def brought_forward(occupied: BoolArray, steps: int) -> BoolArray:
+    """`occupied` with each of its blocks beginning `steps` steps earlier."""
+    early = occupied.copy()
+    for shift in range(1, steps + 1):
+        early[: occupied.size - shift] |= occupied[shift:]
+    return early
+
+
+def block_starts(occupied: BoolArray) -> list[int]:
+    """The steps at which people come in, after a step without."""
+    return [int(k) + 1 for k in np.flatnonzero(~occupied[:-1] & occupied[1:])]
