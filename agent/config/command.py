@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from agent.config.doubts import doubts
 from agent.config.fault import Fault
 from agent.config.load import SiteErrors, load_site, located
+from agent.config.reference import key_tables
 from agent.config.site import Site
 from agent.errors import ConfigError
 
@@ -83,16 +83,16 @@ def check_command(argv: Sequence[str]) -> int:
 
 
 def schema_command(argv: Sequence[str]) -> int:
-    """Run `trimload schema`: JSON Schema of site.toml on standard output."""
+    """Run `trimload schema`: JSON Schema of site.toml, or its keys as Markdown, on standard output."""
     parser = argparse.ArgumentParser(
         prog="trimload schema",
         description=_SCHEMA,
         epilog=_SCHEMA_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
-    json.dump(site_schema(), sys.stdout, indent=1)
-    print()
+    parser.add_argument("--markdown", action="store_true", help="print the keys as tables for people instead")
+    options = parser.parse_args(argv)
+    print(key_tables() if options.markdown else json.dumps(site_schema(), indent=1))
     return EXIT_GOOD
 
 

@@ -18,7 +18,7 @@ SHIPPED = "agent.drivers.profiles"
 
 
 class About(Part):
-    """[profile]: what the file describes. For people; nothing reads it but the documentation."""
+    """[profile]: what the file describes, and the protocol its addresses belong to."""
 
     make: str = Field(default="", description="Maker.")
     model: str = Field(default="", description="Model, controller, revision.")

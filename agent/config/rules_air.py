@@ -35,6 +35,9 @@ def air_faults(site: Site) -> Iterator[Fault]:
             yield from _timers(here, key, machine)
             if station.mode == "control" and not machine.locked_out and has_own_life(site, machine.device):
                 yield from dead_man(here, f"machine '{key}'", machine.dead_man_s, site.tick_s)
+                yield from heartbeat_pace(
+                    site, machine.tag("heartbeat"), f"machine '{key}'", machine.dead_man_s
+                )
         yield from _together(place, name, station)
 
 
@@ -48,13 +51,27 @@ def dead_man(place: Place, subject: str, dead_man_s: float | None, tick_s: float
             'set it in the controller and here (dead_man_s = 30), or set mode = "advise"',
             table=True,
         )
-    elif dead_man_s < _DEAD_MAN_TICKS * tick_s:
+    elif dead_man_s < _DEAD_MAN_TICKS * tick_s - 1e-9:
         yield Fault(
             (*place, "dead_man_s"),
             f"{subject} falls back after {dead_man_s:g} s, but hears from the agent every {tick_s:g} s only: "
             "one lost write would trip it",
             f"set dead_man_s = {_DEAD_MAN_TICKS * tick_s:g} or more, or a shorter tick_s",
         )
+
+
+def heartbeat_pace(site: Site, tag: str | None, subject: str, dead_man_s: float | None) -> Iterator[Fault]:
+    """A heartbeat that may be written too seldom to keep the machine."""
+    point = site.points.get(tag or "")
+    if tag is None or point is None or dead_man_s is None or point.min_write_interval_s < 0.5 * dead_man_s:
+        return
+    device, _, name = tag.partition(".")
+    yield Fault(
+        ("devices", device, "points", name, "min_write_interval_s"),
+        f"{tag} may be written every {point.min_write_interval_s:g} s only, but {subject} falls back when it "
+        f"stands still for {dead_man_s:g} s",
+        "set min_write_interval_s = 0: a heartbeat belongs in a word that does not wear, not in EEPROM",
+    )
 
 
 def _band(place: Place, station: Station) -> Iterator[Fault]:
@@ -68,7 +85,7 @@ def _band(place: Place, station: Station) -> Iterator[Fault]:
         )
     else:
         top = least + station.band_floor_bar + station.band_width_bar
-        if top > most:
+        if top > most + 1e-9:
             yield Fault(
                 (*place, "pressure_max_bar_g"),
                 f"the band does not fit: {least:g} + floor {station.band_floor_bar:g} + width "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.config.fault import Fault
-from agent.config.rules_air import dead_man
+from agent.config.rules_air import dead_man, heartbeat_pace
 from agent.config.rules_tags import unknown_device
 from agent.config.site import Hvac, Site, Unit, Zone
 from agent.config.uses import has_own_life
@@ -48,6 +48,7 @@ def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit
         return
     if has_own_life(site, unit.device):
         yield from dead_man(place, f"unit '{name}'", unit.dead_man_s, site.tick_s)
+        yield from heartbeat_pace(site, unit.heartbeat, f"unit '{name}'", unit.dead_man_s)
         if unit.heartbeat is None:
             yield Fault(
                 place,

@@ -112,7 +112,7 @@ def _unknown_key(place: Place, key: str, owner: type[BaseModel] | None, root: ty
 
 
 def _every_key(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """(table, key) for every key of the schema; X stands for an id that the user chooses."""
+    """(table, key) for every key of the schema; X and Y stand for ids that the user chooses."""
     for name, field in model.model_fields.items():
         key = field.alias or name
         if path:
@@ -120,7 +120,8 @@ def _every_key(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[
         inner = _inner_model(field.annotation)
         if inner is not None:
             many = typing.get_origin(field.annotation) is dict
-            yield from _every_key(inner, (*path, key, "X") if many else (*path, key))
+            any_id = "Y" if "X" in path else "X"
+            yield from _every_key(inner, (*path, key, any_id) if many else (*path, key))
 
 
 def _not_one_of(place: Place, key: str, given: object, expected: str) -> Fault:

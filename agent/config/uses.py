@@ -23,6 +23,8 @@ ROLE_UNITS: dict[str, tuple[str, ...]] = {
     "heartbeat": ("",),
 }
 
+# The agent counts it up through all 16 bits (HEARTBEAT_WRAP in agent/control/commands.py).
+HEARTBEAT_RANGE = (0.0, 65535.0)
 # One contact may speak for several machines, and one word may count for all behind a common PLC.
 SHAREABLE = ("ready", "tripped", "heartbeat")
 
@@ -90,7 +92,7 @@ def _machine(site: Site, place: Place, key: str, machine: Machine, *, armed: boo
 
 def _role_range(role: str, machine: Machine) -> tuple[float, ...]:
     if role == "heartbeat":
-        return (0.0, 255.0)
+        return HEARTBEAT_RANGE
     if role == "output_share_set":
         least = machine.turndown_flow_m3_min
         return (min(1.0, least / machine.full_flow_m3_min), 1.0) if least else (1.0,)
@@ -109,7 +111,7 @@ def _hvac(hvac: Hvac) -> Iterator[Use]:
             yield Use(unit.power, (*place, "power"), f"power of unit '{name}'", ("kW",))
         for key, tag, values in (
             ("enable", unit.enable, (0.0, 1.0)),
-            ("heartbeat", unit.heartbeat, (0.0, 255.0)),
+            ("heartbeat", unit.heartbeat, HEARTBEAT_RANGE),
         ):
             if tag is not None:
                 purpose, units = f"'{key}' of unit '{name}'", ROLE_UNITS[key]
