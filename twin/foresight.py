@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class PerfectForecast:
         self._demand = demand
         self._target = target
 
-    def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
+    def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:  # noqa: ARG002 (the forecasters' common form)
         """The true means of the next day; what has passed is not asked."""
         first_at = datetime.fromtimestamp(at.timestamp() // STEP_S * STEP_S, UTC)
         level = self._demand.reader(first_at)
@@ -29,7 +29,7 @@ class PerfectForecast:
             self._target,
             "m3/min",
             at,
-            first_at + timedelta(0),
+            first_at,
             STEP_S,
             np.repeat(means[:, None], 3, axis=1),
             "perfect",

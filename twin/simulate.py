@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_
 from agent.domain import Quality, Reading, Snapshot
 from agent.inference.model import Model
 from agent.inference.series import Series
+from agent.planner.prices import price_at
 from twin.baselines.cascade import Cascade
 from twin.baselines.sequencer import Sequencer
 from twin.demand import DemandSeries
@@ -26,6 +28,8 @@ from twin.station import AirStation, Books
 ForecastKind = Literal["none", "naive", "perfect", "model"]
 # Before the books are opened every controller finds its step in the same warm-up.
 WARM_UP_S = 1800.0
+# The daemon renews its forecast each quarter hour; half as often costs nothing that can be measured here.
+FORECAST_EVERY_S = 1800.0
 Progress = Callable[[float], None]
 
 
@@ -39,6 +43,15 @@ class RunResult:
     loop_cpu_s: float
     wall_s: float
     days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """A station's tags straight on the twin: what the drivers do over a wire."""
+
+    plant: AirStation
+    readings: Callable[[datetime], dict[str, Reading]]
+    write: Callable[[str, float], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +92,26 @@ def run_agent(
     if forecast == "perfect":
         forecaster = PerfectForecast(scene.demand, f"{scene.station_id}.demand_m3_min")
     foresight = Foresight(
-        scene.station_id, station, scene.site.tariff, scene.site.site.timezone, forecaster, history
+        scene.station_id,
+        station,
+        scene.site.tariff,
+        scene.site.site.timezone,
+        forecaster,
+        history,
+        forecast_every_s=FORECAST_EVERY_S,
     )
-    tags = [machine.tag(role) for machine in station.machines.values() for role in
-            ("enable", "run", "load", "output_share_set", "heartbeat")]
+    tags = [
+        machine.tag(role)
+        for machine in station.machines.values()
+        for role in ("enable", "run", "load", "output_share_set", "heartbeat")
+    ]
     writer = OrderWriter(control.fleet, frozenset(tags))
     planner_ms: list[float] = []
     sees_ahead = forecast != "none"
-    look = control.tuning.lookahead
 
-    def act(plant: AirStation, at: datetime, readings: Callable[[datetime], dict[str, Reading]], write: Callable[[str, float], bool]) -> None:
-        snapshot = Snapshot(at, readings(at))
-        outlook = foresight.outlook(at, look.step_s, look.steps) if sees_ahead else None
-        result = control.tick(snapshot, foresight.plan, outlook)
+    def act(wires: Wires, at: datetime) -> None:
+        snapshot = Snapshot(at, wires.readings(at))
+        result = control.tick(snapshot, foresight.plan, foresight.look_ahead(at) if sees_ahead else None)
         at_s = result.view.at_s
         if result.demand is not None:
             foresight.observe(at_s, result.demand.fast_m3_min)
@@ -102,9 +122,11 @@ def run_agent(
             foresight.renew_plan(at, control, result.view)
             planner_ms.append((cpu_s() - began) * 1000.0)
         if result.orders is not None:
-            for command in writer.commands(snapshot, result.orders, tick_s=scene.step_s, reason="", plan_id=""):
+            for command in writer.commands(
+                snapshot, result.orders, tick_s=scene.step_s, reason="", plan_id=""
+            ):
                 assert command.value is not None
-                write(command.tag, command.value)
+                wires.write(command.tag, command.value)
 
     return _run(scene, act, planner_ms, progress)
 
@@ -120,29 +142,31 @@ def run_sequencer(scene: Scene, sequencer: Sequencer, progress: Progress | None 
 
 
 def _run_baseline(scene: Scene, controller: Cascade | Sequencer, progress: Progress | None) -> RunResult:
-    def act(plant: AirStation, at: datetime, readings: object, write: object) -> None:
-        controller.step(plant.now_s, scene.step_s, plant)
+    def act(wires: Wires, _at: datetime) -> None:
+        controller.step(wires.plant.now_s, scene.step_s, wires.plant)
 
     return _run(scene, act, [], progress)
 
 
-def _run(scene: Scene, act: Callable[..., None], planner_ms: list[float], progress: Progress | None) -> RunResult:
+def _run(
+    scene: Scene, act: Callable[..., None], planner_ms: list[float], progress: Progress | None
+) -> RunResult:
     began_s, began_cpu = elapsed_s(), cpu_s()
     plant = AirStation(scene.station, seed=scene.seed)
     level = scene.demand.reader(scene.start_at)
-    readings, write = _wires(scene, plant)
+    wires = _wires(scene, plant)
     plant.settle(level(0.0))
     step_s = scene.step_s
     total = int((scene.end_at - scene.start_at).total_seconds() / step_s)
     warm = int(min(WARM_UP_S, 0.1 * total * step_s) / step_s)
     price = _price_reader(scene)
-    cost = energy_before = 0.0
+    cost = 0.0
     for index in range(total):
         at = scene.start_at + timedelta(seconds=index * step_s)
         if index == warm:
             plant.open_books()
-            cost, energy_before = 0.0, 0.0
-        act(plant, at, readings, write)
+            cost = 0.0
+        act(wires, at)
         plant.step(step_s, level((index + 0.5) * step_s))
         if index >= warm:
             cost += plant.power_kw * step_s / 3600.0 * price(at)
@@ -152,7 +176,7 @@ def _run(scene: Scene, act: Callable[..., None], planner_ms: list[float], progre
         progress(1.0)
     return RunResult(
         books=plant.books,
-        cost=cost + energy_before,
+        cost=cost,
         planner_ms=tuple(planner_ms),
         loop_cpu_s=cpu_s() - began_cpu,
         wall_s=elapsed_s() - began_s,
@@ -162,10 +186,6 @@ def _run(scene: Scene, act: Callable[..., None], planner_ms: list[float], progre
 
 def _price_reader(scene: Scene) -> Callable[[datetime], float]:
     """Price at an instant, looked up once a minute."""
-    from zoneinfo import ZoneInfo
-
-    from agent.planner.prices import price_at
-
     zone = ZoneInfo(scene.site.site.timezone)
     known: dict[int, float] = {}
 
@@ -180,7 +200,7 @@ def _price_reader(scene: Scene) -> Callable[[datetime], float]:
     return read
 
 
-def _wires(scene: Scene, plant: AirStation) -> tuple[Callable[[datetime], dict[str, Reading]], Callable[[str, float], bool]]:
+def _wires(scene: Scene, plant: AirStation) -> Wires:
     """Readings by tag and writes by tag, straight on the twin: what the drivers do over a wire."""
     station = scene.station
     rows = [
@@ -232,28 +252,35 @@ def _wires(scene: Scene, plant: AirStation) -> tuple[Callable[[datetime], dict[s
     def write(tag: str, value: float) -> bool:
         return writes[tag](value)
 
-    return readings, write
+    return Wires(plant, readings, write)
 
 
-def summary(result: RunResult, seed: int) -> dict[str, object]:
-    """The figures of one run for machines."""
-    books = result.books
-    planner = np.array(result.planner_ms) if result.planner_ms else np.zeros(1)
-    loads: Mapping[str, int] = books.loads
+def books_figures(books: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that the plant's own books give, from the fields of `Books`."""
+    elapsed, energy, air = books["elapsed_s"], books["energy_kwh"], books["delivered_m3"]
+    days = elapsed / 86400.0
     return {
-        "energy_kwh": round(books.energy_kwh, 3),
-        "energy_corrected_kwh": round(books.energy_corrected_kwh, 3),
+        "energy_kwh": round(energy, 3),
+        "energy_corrected_kwh": round(books["energy_corrected_kwh"], 3),
+        "air_delivered_m3": round(air, 2),
+        "air_short_m3": round(books["short_m3"], 3),
+        "time_below_min_share": round(books["time_below_min_s"] / elapsed, 6) if elapsed else 0.0,
+        "worst_dip_bar": round(books["worst_dip_bar"], 4),
+        "mean_pressure_bar_g": round(books["mean_pressure_bar_g"], 4),
+        "starts": dict(books["starts"]),
+        "max_starts_per_hour": books["max_starts_per_hour"],
+        "loads_per_day": round(sum(books["loads"].values()) / days, 2) if days else 0.0,
+        "idle_energy_share": round(books["idle_energy_kwh"] / energy, 5) if energy else 0.0,
+        "specific_power_kw_min_m3": round(energy * 60.0 / air, 4) if air else 0.0,
+    }
+
+
+def summary(result: RunResult, seed: int) -> dict[str, Any]:
+    """The figures of one run for machines."""
+    planner = np.array(result.planner_ms) if result.planner_ms else np.zeros(1)
+    return {
+        **books_figures(asdict(result.books)),
         "cost": round(result.cost, 4),
-        "air_delivered_m3": round(books.delivered_m3, 2),
-        "air_short_m3": round(books.short_m3, 3),
-        "time_below_min_share": round(books.time_below_min_s / books.elapsed_s, 6) if books.elapsed_s else 0.0,
-        "worst_dip_bar": round(books.worst_dip_bar, 4),
-        "mean_pressure_bar_g": round(books.mean_pressure_bar_g, 4),
-        "starts": dict(books.starts),
-        "max_starts_per_hour": books.max_starts_per_hour,
-        "loads_per_day": round(sum(loads.values()) / result.days, 2) if result.days else 0.0,
-        "idle_energy_share": round(books.idle_energy_kwh / books.energy_kwh, 5) if books.energy_kwh else 0.0,
-        "specific_power_kw_min_m3": round(books.specific_power_kw_min_m3, 4),
         "planner_ms": {
             "p50": round(float(np.percentile(planner, 50)), 2),
             "p95": round(float(np.percentile(planner, 95)), 2),
@@ -263,5 +290,3 @@ def summary(result: RunResult, seed: int) -> dict[str, object]:
         "cpu_s": round(result.loop_cpu_s, 3),
         "seed": seed,
     }
-
-

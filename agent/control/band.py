@@ -71,9 +71,7 @@ class Band:
         lead_min = (station.lead_s + dt_s) / 60.0
 
         active = committed | self._rescue_bits(view.at_s)
-        rescued = self._rescue_if_needed(
-            view, memory, active, pressure, wanted, slope, starting_lead_s, reasons
-        )
+        rescued = self._rescue_if_needed(view, memory, active, pressure, wanted, starting_lead_s, reasons)
         active = committed | self._rescue_bits(view.at_s)
 
         usable = running & active
@@ -85,7 +83,9 @@ class Band:
                 able = usable if self._capacity(usable) >= need else running
                 want_load, trim = self._loading(able, need)
                 if want_load & ~ordered:
-                    reasons.append(f"load: {pressure:.2f} bar falls to {low:.2f} within {lead_min * 60:.0f} s")
+                    reasons.append(
+                        f"load: {pressure:.2f} bar falls to {low:.2f} within {lead_min * 60:.0f} s"
+                    )
         elif pressure > high:
             need = max(0.0, demand.fast_m3_min - (pressure - high) * fleet.m3_per_bar)
             want_load, trim = self._unloading(usable or running, want_load, need)
@@ -95,7 +95,7 @@ class Band:
             # A released machine is relieved at once by those that stay: no waiting for the band's edge.
             want_load, trim = self._loading(usable, wanted)
         self._loaded, self._trim = want_load, trim
-        wishes = self._wishes(view, demand, memory, active, running, want_load, trim, pressure, low, middle)
+        wishes = self._wishes(view, demand, memory, active, want_load, trim, pressure, low, middle)
         return Decision(wishes, tuple(reasons), slope, rescued)
 
     def _machines_now(self, view: StationView, memory: StationMemory) -> tuple[int, int, float, float]:
@@ -148,7 +148,6 @@ class Band:
         active: int,
         pressure: float,
         wanted: float,
-        slope: float,
         lead_s: float,
         reasons: list[str],
     ) -> bool:
@@ -192,7 +191,6 @@ class Band:
         demand: Demand,
         memory: StationMemory,
         active: int,
-        running: int,
         want_load: int,
         trim: int,
         pressure: float,

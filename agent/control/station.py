@@ -6,6 +6,7 @@ same method.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,6 +37,10 @@ class Outlook(NamedTuple):
 
     ratio: tuple[float, ...]
     source: str
+
+
+# (step [s], number of steps) -> what is expected.
+LookAhead = Callable[[float, int], Outlook | None]
 
 
 @dataclass(slots=True)
@@ -76,14 +81,14 @@ class StationControl:
         self._last_usable = -1
 
     def tick(
-        self, snapshot: Snapshot, plan: Plan | None = None, outlook: Outlook | None = None
+        self, snapshot: Snapshot, plan: Plan | None = None, look_ahead: LookAhead | None = None
     ) -> TickResult:
-        """Decide this tick."""
+        """Decide this tick. `look_ahead` is asked only when the machines are chosen anew."""
         view = view_station(self.fleet, snapshot)
-        return self.decide(view, snapshot, plan, outlook)
+        return self.decide(view, snapshot, plan, look_ahead)
 
     def decide(
-        self, view: StationView, snapshot: Snapshot, plan: Plan | None, outlook: Outlook | None
+        self, view: StationView, snapshot: Snapshot, plan: Plan | None, look_ahead: LookAhead | None
     ) -> TickResult:
         """Decide on a view that was made already."""
         now_s = view.at_s
@@ -94,15 +99,15 @@ class StationControl:
         notes = list(self.effect.check(view, self.memory)) if self.switch.mode is Mode.CONTROL else []
         changed = self.switch.update(now_s, self._trouble(view))
         if demand is None or view.pressure_bar_g is None:
-            return self._result(view, demand, changed, None, (), notes)
-        self._commit_if_due(view, demand, snapshot, plan, outlook, notes)
+            return self._result(view, demand, None, (), notes, changed=changed)
+        self._commit_if_due(view, demand, snapshot, plan, look_ahead, notes)
         assert self._committed is not None
         decision = self.band.step(view, demand, self.memory, self._committed, dt_s=dt_s)
         verdict = guard(self.fleet, view, self.memory, decision.wishes)
         if self.switch.mode is Mode.CONTROL:
             self.effect.sent(view, verdict.orders)
         notes += decision.reasons
-        return self._result(view, demand, changed, verdict.orders, verdict.refusals, notes)
+        return self._result(view, demand, verdict.orders, verdict.refusals, notes, changed=changed)
 
     def _trouble(self, view: StationView) -> str:
         pressure = view.pressure_bar_g
@@ -124,7 +129,7 @@ class StationControl:
         demand: Demand,
         snapshot: Snapshot,
         plan: Plan | None,
-        outlook: Outlook | None,
+        look_ahead: LookAhead | None,
         notes: list[str],
     ) -> None:
         barred, held, running = self._bits(view)
@@ -135,6 +140,7 @@ class StationControl:
             return
         self._commit_at_s = view.at_s
         settings = self.tuning.lookahead
+        outlook = look_ahead(settings.step_s, settings.steps) if look_ahead is not None else None
         ratios = outlook.ratio[: settings.steps] if outlook is not None else (1.0,) * settings.steps
         wanted = [demand.slow_m3_min * ratio for ratio in ratios]
         wanted[0] = max(demand.slow_m3_min, demand.fast_m3_min)
@@ -189,10 +195,11 @@ class StationControl:
         self,
         view: StationView,
         demand: Demand | None,
-        changed: bool,
         orders: tuple[Order | None, ...] | None,
         refusals: tuple[Refusal, ...],
         notes: list[str],
+        *,
+        changed: bool,
     ) -> TickResult:
         mode = self.switch.mode
         return TickResult(

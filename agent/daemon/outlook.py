@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config.site import Station, Tariff
-from agent.control.station import Outlook, StationControl
+from agent.control.station import LookAhead, Outlook, StationControl
 from agent.control.view import StationView
 from agent.domain import Plan
 from agent.inference.forecaster import Forecaster, QuantileForecast, TargetSpec
@@ -28,6 +28,7 @@ HORIZON = 96
 FORECAST_EVERY_S = 900.0
 PLAN_EVERY_S = 1800.0
 _KEEP_STEPS = 60 * 96
+_RETRY_S = 60.0
 # The forecast steers the next half hour by its shape, not its level; the ratio is held to this range.
 _RATIO_LOW, _RATIO_HIGH = 0.4, 2.0
 
@@ -126,6 +127,7 @@ class Foresight:
     forecaster: DemandForecast
     history: DemandHistory
     budget: Budget | None = None
+    forecast_every_s: float = FORECAST_EVERY_S
     forecast: QuantileForecast | None = None
     plan: Plan | None = None
     _forecast_s: float = float("-inf")
@@ -191,6 +193,10 @@ class Foresight:
             )
 
         return job
+
+    def look_ahead(self, at: datetime) -> LookAhead:
+        """`outlook` as it would be asked at `at`."""
+        return lambda step_s, steps: self.outlook(at, step_s, steps)
 
     def outlook(self, at: datetime, step_s: float, steps: int) -> Outlook | None:
         """The next steps' demand relative to now, by the median's shape."""

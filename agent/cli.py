@@ -1,0 +1,88 @@
+"""The command line: `trimload COMMAND`. Commands of packages the agent may not import are entry points."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple, cast
+
+from agent.errors import TrimloadError
+
+Main = Callable[[Sequence[str]], int]
+
+
+class Entry(NamedTuple):
+    """A command: where it lives and what it does, in one line."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "check": Entry("agent.config.command:check_command", "find every contradiction in a site.toml"),
+    "schema": Entry("agent.config.command:schema_command", "print the JSON Schema of site.toml for editors"),
+    "run": Entry(
+        "agent.daemon.command:command", "run the agent of a site on the wall clock (what the service does)"
+    ),
+    "cosim": Entry("agent.daemon.cosim:command", "let an outside simulator drive the agent over JSON lines"),
+    "plan": Entry("agent.planner.command:command", "plan one case of format station-plan/1"),
+}
+HELP_OF_OTHERS = {
+    "demo": "a simulated day over real Modbus, OPC UA and MQTT, with the savings at the end",
+    "simulate": "run your own metered demand through agent, cascade and sequencer",
+    "twin": "serve a simulated plant for a site.toml over Modbus and OPC UA",
+}
+USAGE = "usage: trimload COMMAND [options]      (trimload COMMAND --help explains one)"
+EXIT_CODES = "exit codes: 0 done; 1 done, with a result that is bad news; 2 bad input, nothing was done"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    others = {point.name: point for point in entry_points(group="trimload.commands")}
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help(others))
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(_version())
+        return 0
+    name = words[0]
+    try:
+        if name in COMMANDS:
+            return _load(COMMANDS[name].target)(words[1:])
+        if name in others:
+            return cast("Main", others[name].load())(words[1:])
+    except TrimloadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read us has gone (`trimload schema | head`): no news, no traceback.
+        sys.stderr.close()
+        return 0
+    known = ", ".join(sorted({*COMMANDS, *others}))
+    print(f"trimload: {name!r} is no command; known: {known}", file=sys.stderr)
+    return 2
+
+
+def _load(target: str) -> Main:
+    module, _, function = target.partition(":")
+    return cast("Main", getattr(import_module(module), function))
+
+
+def _help(others: dict[str, EntryPoint]) -> str:
+    rows = [(name, entry.help) for name, entry in COMMANDS.items()]
+    rows += [(name, HELP_OF_OTHERS.get(name, "")) for name in sorted(others)]
+    lines = [f"  {name:<14}{text}" for name, text in rows]
+    return "\n".join([USAGE, "", *lines, "", EXIT_CODES])
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"trimload {version('trimload')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

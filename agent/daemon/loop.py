@@ -1,0 +1,327 @@
+"""The tick: sense, store, decide, guard, actuate, report. The same loop on a wall and a simulated clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from agent.clock import Clock
+from agent.config.site import Site
+from agent.control.gate import Gate, allow_list
+from agent.daemon.comfort import HvacRuntime
+from agent.daemon.outlook import HORIZON, STEP_S, DemandForecast
+from agent.daemon.report import Reporter
+from agent.daemon.runtime import StationRuntime, station_runtimes
+from agent.domain import Command, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
+from agent.drivers.base import Driver
+from agent.inference.model import Model
+from agent.log import get_logger
+from agent.store.history import History
+from agent.store.ledger import Ledger
+
+log = get_logger(__name__)
+
+_HISTORY_DAYS = 56
+
+
+class Daemon:
+    """One site's agent. `tick` is one period; `run` repeats it; `stop` hands everything back."""
+
+    def __init__(
+        self,
+        site: Site,
+        clock: Clock,
+        drivers: Mapping[str, Driver],
+        *,
+        history: History,
+        ledger: Ledger,
+        reporter: Reporter | None = None,
+        models: dict[str, Model] | None = None,
+        forecasters: dict[str, DemandForecast] | None = None,
+        plan_in_thread: bool = False,
+    ) -> None:
+        self.site, self.clock, self.drivers = site, clock, dict(drivers)
+        self.history, self.ledger, self.reporter = history, ledger, reporter
+        allowed = allow_list(site)
+        self.gate = Gate(allowed, site.points)
+        self.stations = station_runtimes(site, allowed, models or {}, forecasters)
+        self.hvac = HvacRuntime(site, allowed) if site.hvac is not None and site.hvac.zones else None
+        self._plan_in_thread = plan_in_thread
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._write_faults: dict[str, str] = {}
+        self.snapshot: Snapshot | None = None
+        self.ticks = 0
+        self.late_ticks = 0
+        self.notes: list[str] = []
+
+    async def start(self) -> None:
+        """Open the links and take over what the store remembers."""
+        await asyncio.gather(*(driver.connect() for driver in self.drivers.values()))
+        now = self.clock.now()
+        for runtime in self.stations.values():
+            grid = self.history.series(runtime.demand_tag, now - timedelta(days=_HISTORY_DAYS), now, STEP_S)
+            if np.isfinite(grid.values).any():
+                runtime.foresight.history.load(grid.start_at, [float(v) for v in grid.values])
+        self.ledger.append(
+            "agent_started", now, {"site": self.site.site.id, "ticks_every_s": self.site.tick_s}
+        )
+        log.info(
+            "agent_started", site=self.site.site.id, stations=len(self.stations), tick_s=self.site.tick_s
+        )
+
+    async def run(self, stopped: asyncio.Event, *, until: datetime | None = None) -> None:
+        """Tick on a fixed grid until told to stop. A tick that comes late is not made up for."""
+        period = timedelta(seconds=self.site.tick_s)
+        due = self.clock.now()
+        while not stopped.is_set() and (until is None or due < until):
+            await self.tick()
+            due += period
+            now = self.clock.now()
+            if now > due:
+                missed = (now - due) // period
+                self.late_ticks += missed
+                due += missed * period
+            await self._sleep(due, stopped)
+
+    async def _sleep(self, due: datetime, stopped: asyncio.Event) -> None:
+        sleeper = asyncio.ensure_future(self.clock.sleep_until(due))
+        waiter = asyncio.ensure_future(stopped.wait())
+        try:
+            await asyncio.wait({sleeper, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeper, waiter):
+                task.cancel()
+            await asyncio.gather(sleeper, waiter, return_exceptions=True)
+
+    async def tick(self) -> None:
+        """One period of the control loop."""
+        snapshot = self.snapshot = await self._sense()
+        self.notes = []
+        events: list[tuple[str, datetime, dict[str, object]]] = []
+        commands: list[Command] = []
+        derived: dict[str, Reading] = {}
+        for runtime in self.stations.values():
+            commands += self._decide(runtime, snapshot, events, derived)
+        if self.hvac is not None:
+            commands += self.hvac.tick(snapshot, self.history, events)
+            self.notes += self.hvac.notes
+        self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived}))
+        await self._actuate(snapshot, commands, events)
+        if events:
+            self.ledger.append_all(events)
+        if self.reporter is not None:
+            self.reporter.report(self, derived, events)
+        self.ticks += 1
+
+    async def stop(self, reason: str) -> None:
+        """Hand back every machine and set-point, then close. Safe to call whatever state things are in."""
+        for job in self._jobs:
+            job.cancel()
+        now = self.clock.now()
+        snapshot = self.snapshot or Snapshot(now, {})
+        commands: list[Command] = []
+        for runtime in self.stations.values():
+            if runtime.was_controlling:
+                commands += runtime.writer.hand_back(Snapshot(now, snapshot.readings), reason)
+                runtime.was_controlling = False
+        events: list[tuple[str, datetime, dict[str, object]]] = []
+        await self._actuate(Snapshot(now, snapshot.readings), commands, events)
+        await asyncio.gather(*(driver.release() for driver in self.drivers.values()))
+        self.history.flush()
+        events.append(("agent_stopped", now, {"reason": reason, "ticks": self.ticks}))
+        self.ledger.append_all(events)
+        await asyncio.gather(*(driver.close() for driver in self.drivers.values()))
+        log.info("agent_stopped", reason=reason, ticks=self.ticks, late_ticks=self.late_ticks)
+
+    def wish_mode(self, station_id: str, mode: Mode, why: str) -> bool:
+        """A wish from outside for a station (or "hvac"); False above the site's own consent."""
+        switch = (
+            self.hvac.switch
+            if station_id == "hvac" and self.hvac is not None
+            else self.stations[station_id].control.switch
+        )
+        granted = switch.wish(mode, why)
+        self.ledger.append(
+            "mode_wish",
+            self.clock.now(),
+            {"station": station_id, "mode": mode.value, "why": why, "granted": granted},
+        )
+        return granted
+
+    async def _sense(self) -> Snapshot:
+        parts = await asyncio.gather(*(driver.read(driver.tags) for driver in self.drivers.values()))
+        at = self.clock.now()
+        readings: dict[str, Reading] = {}
+        for part in parts:
+            readings.update(part)
+        return Snapshot(at, readings)
+
+    def _decide(
+        self,
+        runtime: StationRuntime,
+        snapshot: Snapshot,
+        events: list[tuple[str, datetime, dict[str, object]]],
+        derived: dict[str, Reading],
+    ) -> list[Command]:
+        control, foresight = runtime.control, runtime.foresight
+        result = runtime.last = control.tick(snapshot, foresight.plan, foresight.look_ahead(snapshot.at))
+        at, at_s = snapshot.at, result.view.at_s
+        demand = None if result.demand is None else result.demand.fast_m3_min
+        foresight.observe(at_s, demand)
+        derived[runtime.demand_tag] = (
+            unknown(at) if demand is None else Reading(demand, Quality.UNCERTAIN, at)
+        )
+        if foresight.forecast_due(at_s) and foresight.renew_forecast(at) and foresight.forecast is not None:
+            self._once(runtime, "forecast", foresight.forecast.source, events, at)
+        if foresight.plan_due(at_s) and not runtime.planning:
+            self._plan(runtime, at, events)
+        if result.mode_changed:
+            fields: dict[str, object] = {
+                "station": runtime.station_id,
+                "mode": result.mode.value,
+                "why": result.mode_why,
+            }
+            events.append(("mode_changed", at, fields))
+            log.warning("mode_changed", **fields)
+        self.notes += [f"{runtime.station_id}: {note}" for note in result.notes]
+        events += [("note", at, {"station": runtime.station_id, "text": note}) for note in result.notes]
+        refused = "; ".join(f"{r.subject} {r.wish}: {r.rule}" for r in result.refusals)
+        self._once(runtime, "refusals", refused, events, at)
+        if result.orders is not None:
+            runtime.was_controlling = True
+            plan_id = foresight.plan.plan_id if foresight.plan is not None else ""
+            reason = result.notes[-1] if result.notes else "hold the band"
+            return runtime.writer.commands(
+                snapshot, result.orders, tick_s=self.site.tick_s, reason=reason, plan_id=plan_id
+            )
+        if runtime.was_controlling:
+            runtime.was_controlling = False
+            return runtime.writer.hand_back(snapshot, result.mode_why)
+        return []
+
+    def _plan(
+        self, runtime: StationRuntime, at: datetime, events: list[tuple[str, datetime, dict[str, object]]]
+    ) -> None:
+        """Renew the day's plan: here on a simulated clock, in a thread on the wall clock."""
+        assert runtime.last is not None
+        job = runtime.foresight.plan_job(at, runtime.control, runtime.last.view)
+        if job is None:
+            return
+        if not self._plan_in_thread:
+            runtime.foresight.plan = job()
+            events.append(_plan_event(runtime.foresight.plan))
+            return
+        runtime.planning = True
+        task = asyncio.create_task(self._plan_apart(runtime, job))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _plan_apart(self, runtime: StationRuntime, job: Callable[[], Plan]) -> None:
+        try:
+            plan = await asyncio.to_thread(job)
+        finally:
+            runtime.planning = False
+        runtime.foresight.plan = plan
+        self.ledger.append_all([_plan_event(plan)])
+
+    async def _actuate(
+        self,
+        snapshot: Snapshot,
+        commands: list[Command],
+        events: list[tuple[str, datetime, dict[str, object]]],
+    ) -> None:
+        now = self.clock.now()
+        passed, refusals = self.gate.check(commands, now)
+        for refusal in refusals:
+            self._fault(refusal.subject, f"{refusal.wish}: {refusal.rule}", "command_refused", events, now)
+        by_device: dict[str, list[Command]] = {}
+        for command in passed:
+            by_device.setdefault(command.tag.partition(".")[0], []).append(command)
+        results: list[list[WriteResult]] = await asyncio.gather(
+            *(self.drivers[device].write(batch) for device, batch in by_device.items())
+        )
+        for batch, outcome in zip(by_device.values(), results, strict=True):
+            for command, result in zip(batch, outcome, strict=True):
+                self._account(command, result, snapshot, events, now)
+
+    def _account(
+        self,
+        command: Command,
+        result: WriteResult,
+        snapshot: Snapshot,
+        events: list[tuple[str, datetime, dict[str, object]]],
+        now: datetime,
+    ) -> None:
+        if not result.ok:
+            self._fault(command.tag, f"write {command.value}: {result.error}", "write_failed", events, now)
+            return
+        self.gate.written(command.tag, now)
+        self._write_faults.pop(command.tag, None)
+        if command.reason == "alive":
+            return
+        before = snapshot.value(command.tag)
+        events.append(
+            (
+                "command_written",
+                now,
+                {
+                    "tag": command.tag,
+                    "value": command.value,
+                    "before": before,
+                    "read_back": result.read_back,
+                    "reason": command.reason,
+                    "plan": command.plan_id,
+                },
+            )
+        )
+        log.debug("command_written", tag=command.tag, value=command.value, reason=command.reason)
+
+    def _fault(
+        self,
+        tag: str,
+        text: str,
+        event: str,
+        events: list[tuple[str, datetime, dict[str, object]]],
+        now: datetime,
+    ) -> None:
+        """Say a fault once, until it is gone or another."""
+        if self._write_faults.get(tag) == event + text:
+            return
+        self._write_faults[tag] = event + text
+        events.append((event, now, {"tag": tag, "what": text}))
+        log.warning(event, tag=tag, what=text)
+
+    @staticmethod
+    def _once(
+        runtime: StationRuntime,
+        kind: str,
+        text: str,
+        events: list[tuple[str, datetime, dict[str, object]]],
+        at: datetime,
+    ) -> None:
+        if runtime.said.get(kind, "") == text:
+            return
+        runtime.said[kind] = text
+        if text:
+            events.append((kind, at, {"station": runtime.station_id, "text": text}))
+
+
+def _plan_event(plan: Plan) -> tuple[str, datetime, dict[str, object]]:
+    return (
+        "plan",
+        plan.made_at,
+        {
+            "plan": plan.plan_id,
+            "station": plan.station,
+            "status": plan.status.value,
+            "cost": plan.cost,
+            "reasons": list(plan.reasons),
+            "running": [
+                [step.at.isoformat(), sorted(step.running), round(step.demand_m3_min, 2)]
+                for step in plan.steps[:HORIZON:4]
+            ],
+        },
+    )

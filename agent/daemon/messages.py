@@ -1,0 +1,32 @@
+"""What may come down from the fleet: wishes to do less. CONTROL is armed on site alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agent.log import get_logger
+from agent.uplink.payload import read_mode
+
+if TYPE_CHECKING:
+    from agent.daemon.loop import Daemon
+
+log = get_logger(__name__)
+
+
+def handler(daemon: Daemon) -> Callable[[str, bytes], None]:
+    """A receiver for the uplink: `mode` is understood, everything else is refused aloud."""
+
+    def receive(name: str, content: bytes) -> None:
+        request = read_mode(content) if name == "mode" else None
+        if request is None:
+            log.warning("message_refused", topic=name, what="not a message that this agent obeys")
+            return
+        places = [request.station] if request.station is not None else [*daemon.stations, "hvac"]
+        for place in places:
+            if place in daemon.stations or (place == "hvac" and daemon.hvac is not None):
+                daemon.wish_mode(place, request.mode, "asked for over MQTT")
+            elif request.station is not None:
+                log.warning("message_refused", topic=name, what=f"no station {place!r}")
+
+    return receive

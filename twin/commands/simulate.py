@@ -1,0 +1,195 @@
+"""`trimload simulate`: your own metered demand through agent, cascade and sequencer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from agent.config.load import load_site
+from agent.config.site import Site
+from agent.errors import ConfigError, DataError
+from agent.inference.model import Model, ModelRefusedError, load_model
+from twin.account import account_table, service_warnings
+from twin.baselines.cascade import Cascade
+from twin.baselines.orders import ORDER_NAMES
+from twin.baselines.sequencer import Sequencer
+from twin.metered import UNITS, metered_demand
+from twin.simulate import ForecastKind, RunResult, Scene, run_agent, run_cascade, run_sequencer, summary
+
+EXIT_OK, EXIT_BAD_NEWS = 0, 1
+
+_DESCRIPTION = """\
+Run a metered demand through a simulated copy of the site's station, under the agent and under the best
+conventional controllers, all on the same demand, noise and seed.
+"""
+_EPILOG = """\
+The demand is any CSV with a time column and a number column, hourly to one minute. Gaps are reported.
+Between the rows minute noise is added from the seed; each interval keeps its volume. The books open half
+a simulated hour after the start; energy is corrected for the pressure at the end.
+
+  trimload simulate examples/station_7bar/site.toml --demand air.csv --column flow --unit m3/h --controller all
+  trimload simulate SITE.toml --demand load.csv --column usage_kwh --unit shape --json out.json
+
+exit codes: 0 done; 1 done, but the agent broke the service limits; 2 bad input
+"""
+
+
+def command(argv: Sequence[str]) -> int:
+    """Run `trimload simulate`."""
+    args = _parser().parse_args(list(argv))
+    site = load_site(args.site)
+    station_id = _station(site, args.station)
+    demand, report = metered_demand(
+        args.demand,
+        column=args.column,
+        unit=args.unit,
+        station=site.stations[station_id],
+        timezone=site.site.timezone,
+        time_column=args.time,
+        from_at=args.from_,
+        to_at=args.to,
+        scale_to_peak_m3_min=args.scale_to_peak,
+        seed=args.seed,
+    )
+    scene = Scene(site, station_id, demand, demand.start_at, demand.end_at, args.seed, step_s=args.step_s)
+    console = Console(stderr=args.json == "-")
+    console.print(report.text(), highlight=False)
+    runs = _runs(scene, args.controller, args.forecast, console)
+    days = (scene.end_at - scene.start_at) / timedelta(days=1)
+    title = f"{site.site.name or site.site.id}, station {station_id}, {days:.1f} days, seed {args.seed}"
+    console.print(account_table(runs, title=title, currency=site.tariff.currency))
+    warnings = service_warnings(runs)
+    for warning in warnings:
+        console.print(warning, style="yellow", highlight=False)
+    if args.json is not None:
+        body: dict[str, Any] = {"runs": runs} if args.controller == "all" else next(iter(runs.values()))
+        _write_json(args.json, {**body, "demand": report.as_dict()})
+    return EXIT_BAD_NEWS if any(warning.startswith("agent") for warning in warnings) else EXIT_OK
+
+
+def _runs(scene: Scene, controller: str, forecast: str, console: Console) -> dict[str, dict[str, Any]]:
+    kind, model = _forecast(forecast)
+    jobs: dict[str, Callable[[Callable[[float], None]], RunResult]] = {}
+    if controller in ("agent", "all"):
+        jobs["agent"] = lambda tell: run_agent(scene, kind, model=model, progress=tell)
+    if controller in ("cascade", "all"):
+        for order in ORDER_NAMES:
+            cascade = Cascade(scene.station, order=order)
+            jobs[f"cascade:{order}"] = lambda tell, c=cascade: run_cascade(scene, c, tell)  # type: ignore[misc]
+    if controller in ("sequencer", "all"):
+        jobs["sequencer:typical"] = lambda tell: run_sequencer(scene, Sequencer(scene.station), tell)
+    out: dict[str, dict[str, Any]] = {}
+    with _progress(console) as add:
+        for name, job in jobs.items():
+            out[name] = summary(job(add(name)), scene.seed)
+    return out
+
+
+@contextmanager
+def _progress(console: Console) -> Any:
+    """A bar per controller on a terminal; silence elsewhere."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+
+        def add(name: str) -> Callable[[float], None]:
+            task = progress.add_task(name, total=1.0)
+            return lambda share: progress.update(task, completed=share)
+
+        yield add
+
+
+def _forecast(text: str) -> tuple[ForecastKind, Model | None]:
+    if text in ("none", "naive", "perfect"):
+        kinds: dict[str, ForecastKind] = {"none": "none", "naive": "naive", "perfect": "perfect"}
+        return kinds[text], None
+    path = Path(text)
+    try:
+        return "model", load_model(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"model {path} cannot be read: {error.strerror}",
+            where="--forecast",
+            fix="write none, naive, perfect, or the path of an ONNX file from trimload-train fit",
+        ) from None
+    except ModelRefusedError as error:
+        raise DataError(
+            f"model {path} is refused: {error}",
+            where="--forecast",
+            fix="train it anew with trimload-train fit",
+        ) from None
+
+
+def _station(site: Site, wanted: str | None) -> str:
+    if wanted is None and len(site.stations) == 1:
+        return next(iter(site.stations))
+    if wanted in site.stations:
+        assert wanted is not None
+        return wanted
+    known = ", ".join(site.stations) or "none"
+    raise ConfigError(
+        f"no station {wanted!r}" if wanted else f"the site has {len(site.stations)} stations",
+        where="--station",
+        fix=f"name one of: {known}",
+    )
+
+
+def _write_json(target: str, body: dict[str, Any]) -> None:
+    text = json.dumps(body, indent=1, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{target} cannot be written: {error.strerror}", where="--json", fix="name another file"
+        ) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trimload simulate",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("site", type=Path, help="the site's configuration (its nameplates make the twin)")
+    parser.add_argument("--demand", type=Path, required=True, help="CSV of the metered demand")
+    parser.add_argument("--column", required=True, help="the column with the numbers")
+    parser.add_argument("--time", help="the column with the time (default: found by itself)")
+    parser.add_argument(
+        "--unit", required=True, choices=UNITS, help="unit of the column; shape: scale to the station"
+    )
+    parser.add_argument(
+        "--scale-to-peak", type=float, metavar="M3_MIN", help="scale the highest hour to this flow"
+    )
+    parser.add_argument("--station", help="which station, where the site has several")
+    parser.add_argument(
+        "--from", dest="from_", type=_instant, help="begin here (local time of the site without offset)"
+    )
+    parser.add_argument("--to", type=_instant, help="end before this")
+    parser.add_argument(
+        "--controller", choices=("agent", "cascade", "sequencer", "all"), default="all", help="what to run"
+    )
+    parser.add_argument("--forecast", default="naive", help="none, naive, perfect, or a model's ONNX file")
+    parser.add_argument("--seed", type=int, default=1, help="of minute and sensor noise")
+    parser.add_argument("--step-s", type=float, default=5.0, help="tick of the simulation")
+    parser.add_argument("--json", metavar="OUT", help="write the figures here; - for standard output")
+    return parser
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time such as 2018-03-01 or 2018-03-01T06:00"
+        ) from None

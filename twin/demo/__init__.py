@@ -1,0 +1,1 @@
+"""The demonstration: a simulated day over a real wire, watched live, with the account at the end."""
