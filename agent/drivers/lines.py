@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from agent.config.parts import Device
 from agent.domain import Command, Quality, Reading, WriteResult
 from agent.drivers.memory import LastValues
-from agent.drivers.refuse import why_not
+from agent.drivers.writes import why_not
 
 # Before the first line there is no time but the earliest.
 BEFORE_THE_FIRST_LINE = datetime.min.replace(tzinfo=UTC)

@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
-
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException
-from pymodbus.pdu import ModbusPDU
 
 from agent.clock import Clock, elapsed_s, pause
 from agent.config.parts import Device, Point
 from agent.domain import Command, Quality, Reading, WriteResult
 from agent.drivers.blocks import Block, Span, coalesce, rejoin, split
-from agent.drivers.link import Link, LinkError
 from agent.drivers.memory import LastValues
 from agent.drivers.modbus_codec import (
     BIT_TABLES,
@@ -27,29 +22,24 @@ from agent.drivers.modbus_codec import (
     with_bit,
     word_count,
 )
-from agent.drivers.refuse import agrees, why_not
+from agent.drivers.modbus_wire import (
+    GATEWAY_CODES,
+    ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
+    ModbusWire,
+    Refused,
+    why,
+)
 from agent.drivers.scaling import EncodeError
+from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, why_not
 from agent.errors import ConfigError
 
 log = logging.getLogger("trimload.drivers")
 
-# Exception codes, Modbus Application Protocol V1.1b3, section 7.
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
-GATEWAY_CODES = (10, 11)  # the gateway answers, the device behind it does not
 # A device may refuse registers only while it starts: ask again for what it once refused.
 ASK_AGAIN_AFTER_S = 300.0
 # Splitting goes on over several polls, so that a device that refuses all holds up no tick for long.
 SEARCH_REQUESTS = 16
-# A PLC takes a written word over at the end of its scan.
-READ_BACK_AGAIN_AFTER_S = 0.05
-AWAY = "the device does not answer"
-NEVER = 1_000_000_000  # silence is counted by Link, not by pymodbus
-
-
-class Refused(NamedTuple):
-    """The device answered with an exception code."""
-
-    code: int
 
 
 class Request(NamedTuple):
@@ -67,14 +57,6 @@ class Written(NamedTuple):
     words: tuple[int, ...]
 
 
-class Outcome(NamedTuple):
-    """What became of a write: an error or "", what stands there now, whether nothing was taken."""
-
-    error: str
-    read_back: float | None = None
-    refused: bool = False
-
-
 class ModbusDriver:
     """A Modbus TCP device: a `Driver` (agent/drivers/base.py)."""
 
@@ -86,9 +68,7 @@ class ModbusDriver:
         self._spans = {tag: _span(tag, point) for tag, point in self._points.items()}
         self._last = LastValues(device.stale_after_s)
         self._lock = asyncio.Lock()
-        self._link: Link[AsyncModbusTcpClient] = Link(
-            device_id, self._dial, _hang_up, dial_timeout_s=2.0 * device.timeout_s + 1.0
-        )
+        self._wire = ModbusWire(device_id, device, next(iter(self._spans.values()), None))
         self._requests: list[Request] = []
         self._refused_blocks: set[Block] = set()
         self._refused_tags: dict[str, int] = {}
@@ -96,7 +76,6 @@ class ModbusDriver:
         self._search_left = 0
         self._planned_at_call = -1
         self._planned_at_s = 0.0
-        self._multiple_only = False
         self._originals: dict[str, Written] = {}
 
     @property
@@ -108,20 +87,17 @@ class ModbusDriver:
         return tuple(self._points)
 
     async def connect(self) -> None:
-        # pymodbus logs a frame dump for each failed request; what is lost is said once, by Link.
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-        await self._link.start()
+        await self._wire.start()
 
     async def close(self) -> None:
-        await self._link.stop()
+        await self._wire.link.stop()
 
     # Reading
 
     async def read(self, tags: Sequence[str]) -> dict[str, Reading]:
         fresh: dict[str, Reading] = {}
         async with self._lock:
-            client = self._link.client
-            if client is not None:
+            if self._wire.link.client is not None:
                 self._plan()
                 self._search_left = SEARCH_REQUESTS
                 all_answered, refused_before = True, len(self._refused_blocks)
@@ -129,7 +105,7 @@ class ModbusDriver:
                 for request in tuple(self._requests):
                     if wanted is not None and wanted.isdisjoint(request.tags):
                         continue
-                    if not await self._poll(client, request, fresh):
+                    if not await self._poll(request, fresh):
                         all_answered = False
                         break
                 if len(self._refused_blocks) != refused_before:
@@ -142,9 +118,9 @@ class ModbusDriver:
     def _plan(self) -> None:
         """Lay the blocks out anew on a new connection, and when a refusal has grown old."""
         grown_old = self._refused_tags and elapsed_s() - self._planned_at_s > ASK_AGAIN_AFTER_S
-        if self._planned_at_call == self._link.calls and not grown_old:
+        if self._planned_at_call == self._wire.link.calls and not grown_old:
             return
-        self._planned_at_call, self._planned_at_s = self._link.calls, elapsed_s()
+        self._planned_at_call, self._planned_at_s = self._wire.link.calls, elapsed_s()
         self._parted = False
         self._refused_blocks.clear()
         self._refused_tags.clear()
@@ -158,15 +134,15 @@ class ModbusDriver:
         points = [(self._points[tag], self._spans[tag].address - block.address) for tag in tags]
         return Request(block, tags, BlockCodec(points))
 
-    async def _poll(self, client: AsyncModbusTcpClient, request: Request, fresh: dict[str, Reading]) -> bool:
+    async def _poll(self, request: Request, fresh: dict[str, Reading]) -> bool:
         """Read one block into `fresh`; False when the device fell silent and the rest can wait."""
-        words = await self._read_words(client, request.block)
+        words = await self._wire.read_words(request.block)
         if words is None:
             return False
         now = self._clock.now()
         if isinstance(words, Refused):
             if words.code in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):
-                return await self._search(client, request, words, fresh)
+                return await self._search(request, words, fresh)
             if words.code in GATEWAY_CODES:
                 return False
             for tag in request.tags:
@@ -184,9 +160,7 @@ class ModbusDriver:
             self._last.keep(tag, reading)
         return True
 
-    async def _search(
-        self, client: AsyncModbusTcpClient, request: Request, refused: Refused, fresh: dict[str, Reading]
-    ) -> bool:
+    async def _search(self, request: Request, refused: Refused, fresh: dict[str, Reading]) -> bool:
         """Split a refused block until each refused value stands alone; remember the layout found."""
         self._refused_blocks.add(request.block)
         at = self._requests.index(request)
@@ -207,7 +181,7 @@ class ModbusDriver:
             if self._search_left <= 0:
                 return True  # the next read goes on with the parts
             self._search_left -= 1
-            if not await self._poll(client, part, fresh):
+            if not await self._poll(part, fresh):
                 return False
         return True
 
@@ -250,16 +224,15 @@ class ModbusDriver:
             words = encode(point, value)
         except EncodeError as error:
             return WriteResult(tag, value, ok=False, error=str(error))
-        client = self._link.client
-        if client is None:
+        if self._wire.link.client is None:
             return WriteResult(tag, value, ok=False, error=AWAY)
         first = tag not in self._originals
         if first:
-            before = await self._read_words(client, self._spans[tag])
+            before = await self._wire.read_words(self._spans[tag])
             if before is None or isinstance(before, Refused):
-                return WriteResult(tag, value, ok=False, error=f"read before the first write: {_why(before)}")
+                return WriteResult(tag, value, ok=False, error=f"read before the first write: {why(before)}")
             self._originals[tag] = Written(point, _own_words(point, before))
-        result = await self._put(client, tag, point, words)
+        result = await self._put(tag, point, words)
         if first and result.refused:
             del self._originals[tag]
         return WriteResult(tag, value, not result.error, result.read_back, result.error)
@@ -268,126 +241,32 @@ class ModbusDriver:
         original = self._originals.get(tag)
         if original is None:
             return WriteResult(tag, None, ok=True)
-        client = self._link.client
-        if client is None:
+        if self._wire.link.client is None:
             return WriteResult(tag, None, ok=False, error=AWAY)
-        result = await self._put(client, tag, original.point, original.words)
+        result = await self._put(tag, original.point, original.words)
         if not result.error:
             del self._originals[tag]
         return WriteResult(tag, None, not result.error, result.read_back, result.error)
 
-    async def _put(
-        self, client: AsyncModbusTcpClient, tag: str, point: Point, words: tuple[int, ...]
-    ) -> Outcome:
+    async def _put(self, tag: str, point: Point, words: tuple[int, ...]) -> Outcome:
         """Write the words, read them back, compare."""
-        answer = await self._write_words(client, point, words)
+        answer = await self._wire.write_words(point, words)
         if isinstance(answer, Refused):
-            return Outcome(f"write refused: {_why(answer)}", refused=True)
+            return Outcome(f"write refused: {why(answer)}", refused=True)
         if answer is None:
-            return Outcome(f"write: {_why(None)}")
+            return Outcome(f"write: {why(None)}")
         wanted = decode(point, _full_words(point, words))
         read_back: float | None = None
         for again in (True, False):
-            back = await self._read_words(client, self._spans[tag])
+            back = await self._wire.read_words(self._spans[tag])
             if back is None or isinstance(back, Refused):
-                return Outcome(f"read back: {_why(back)}")
+                return Outcome(f"read back: {why(back)}")
             read_back = decode(point, back)
             if agrees(point, wanted, read_back):
                 return Outcome("", read_back)
             if again:
                 await pause(READ_BACK_AGAIN_AFTER_S)
         return Outcome(f"read back {_shown(read_back)}, wanted {_shown(wanted)}", read_back)
-
-    # The wire
-
-    async def _write_words(
-        self, client: AsyncModbusTcpClient, point: Point, words: tuple[int, ...]
-    ) -> ModbusPDU | Refused | None:
-        address, unit = point.address or 0, self._device.unit_id
-        if point.register_ == "coil":
-            return await self._ask(lambda: client.write_coil(address, bool(words[0]), device_id=unit))
-        if point.bit is not None:
-            now_there = await self._read_words(client, Span("holding", address, 1))
-            if now_there is None or isinstance(now_there, Refused):
-                return now_there
-            words = (with_bit(point, now_there[0], words[0]),)
-        if len(words) == 1 and not self._multiple_only:
-            answer = await self._ask(lambda: client.write_register(address, words[0], device_id=unit))
-            if not (isinstance(answer, Refused) and answer.code == ILLEGAL_FUNCTION):
-                return answer
-            self._multiple_only = True  # some controllers know function 16 and not 6
-        return await self._ask(lambda: client.write_registers(address, list(words), device_id=unit))
-
-    async def _read_words(
-        self, client: AsyncModbusTcpClient, span: Block | Span
-    ) -> list[int] | Refused | None:
-        """The words of a span, `Refused`, or None for silence. Never fewer words than asked for."""
-        read = {
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-        }[span.table]
-        answer = await self._ask(
-            lambda: read(span.address, count=span.length, device_id=self._device.unit_id)
-        )
-        if answer is None or isinstance(answer, Refused):
-            return answer
-        words = [int(bit) for bit in answer.bits] if span.table in BIT_TABLES else list(answer.registers)
-        # A short answer says nothing certain about any register.
-        return words if len(words) >= span.length else None
-
-    async def _ask(self, request: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU | Refused | None:
-        """The device's answer, its refusal, or None for none; the link is told."""
-        try:
-            answer = await request()
-        except ConnectionException:
-            self._link.lost("connection closed")
-            return None
-        except ModbusException:
-            self._link.missed()
-            return None
-        if not answer.isError():
-            self._link.answered()
-            return answer
-        if answer.exception_code not in GATEWAY_CODES:
-            self._link.answered()
-        return Refused(answer.exception_code)
-
-    async def _dial(self, lost: Callable[[str], None]) -> AsyncModbusTcpClient:
-        host, port = self._device.host, self._device.port
-
-        def trace_connect(up: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
-            if not up:
-                lost("connection closed by the device")
-
-        client = AsyncModbusTcpClient(
-            host,
-            port=port,
-            name=self._id,
-            timeout=self._device.timeout_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_connect=trace_connect,
-        )
-        client.set_max_no_responses(NEVER)
-        try:
-            if not await client.connect():
-                raise LinkError(f"no connection to {host}:{port}")
-            for span in tuple(self._spans.values())[:1]:
-                answer = await self._read_words(client, span)
-                if answer is None:
-                    raise LinkError(f"{host}:{port} unit {self._device.unit_id} does not answer")
-                if isinstance(answer, Refused) and answer.code in GATEWAY_CODES:
-                    raise LinkError(f"the gateway {host}:{port} does not reach unit {self._device.unit_id}")
-        except BaseException:
-            client.close()
-            raise
-        return client
-
-
-async def _hang_up(client: AsyncModbusTcpClient) -> None:
-    client.close()
 
 
 def _span(tag: str, point: Point) -> Span:
@@ -411,10 +290,6 @@ def _full_words(point: Point, own: tuple[int, ...]) -> tuple[int, ...]:
     if point.bit is not None and point.register_ not in BIT_TABLES:
         return (with_bit(point, 0, own[0]),)
     return own
-
-
-def _why(answer: Refused | None) -> str:
-    return AWAY if answer is None else f"modbus exception {answer.code}"
 
 
 def _shown(value: float | None) -> str:

@@ -12,7 +12,7 @@ import math
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -25,8 +25,8 @@ from agent.config.parts import Device, Point
 from agent.domain import Command, Quality, Reading, WriteResult
 from agent.drivers.link import Link, LinkError
 from agent.drivers.memory import LastValues
-from agent.drivers.refuse import agrees, why_not
 from agent.drivers.scaling import EncodeError, linear, raw_of, truth_of
+from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, why_not
 from agent.errors import ConfigError
 
 log = logging.getLogger("trimload.drivers")
@@ -39,8 +39,6 @@ WATCHDOG_S = 20.0
 MOST_NODES = 500
 # A source clock may run ahead of ours by this much before its stamps are doubted.
 CLOCK_SKEW_S = 5.0
-READ_BACK_AGAIN_AFTER_S = 0.05
-AWAY = "the device does not answer"
 # What asyncua raises for an answer that is not as the protocol says, or says no.
 GARBAGE = (UaError, struct.error, ValueError)
 INTEGERS = {
@@ -53,14 +51,6 @@ INTEGERS = {
     ua.VariantType.Int64: (-(2**63), 2**63 - 1),
     ua.VariantType.UInt64: (0, 2**64 - 1),
 }
-
-
-class Outcome(NamedTuple):
-    """What became of a write: an error or "", what stands there now, whether nothing was taken."""
-
-    error: str
-    read_back: float | None = None
-    refused: bool = False
 
 
 class OpcUaDriver:
