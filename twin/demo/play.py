@@ -18,8 +18,8 @@ from agent.store.history import History
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.uplink.mqtt import Uplink
+from fleet.consumer import Consumer
 from twin.broker import broker
-from twin.demo.consumer import Consumer
 from twin.demo.scene import DemoScene, history_rows, write_demand
 from twin.demo.view import DemoView
 from twin.demo.wire import LockstepClock, twin_process
@@ -63,7 +63,7 @@ async def play(
         ledger = Ledger(state / "ledger.db")
         outbox = Outbox(state / "outbox.db", site.storage.outbox_mb << 20)
         uplink = Uplink(site.uplink, site.site.id, outbox, clock)
-        consumer = Consumer(port, site.uplink.topic_root, site.site.id)
+        consumer = Consumer(site.uplink.broker, site.uplink.topic_root)
         await consumer.start()
         uplink.start()
         daemon = Daemon(
