@@ -31,7 +31,7 @@ from agent.drivers.modbus_wire import (
     why,
 )
 from agent.drivers.scaling import EncodeError
-from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, why_not
+from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, shown, why_not
 from agent.errors import ConfigError
 
 log = logging.getLogger("trimload.drivers")
@@ -266,7 +266,7 @@ class ModbusDriver:
                 return Outcome("", read_back)
             if again:
                 await pause(READ_BACK_AGAIN_AFTER_S)
-        return Outcome(f"read back {_shown(read_back)}, wanted {_shown(wanted)}", read_back)
+        return Outcome(f"read back {shown(read_back)}, wanted {shown(wanted)}", read_back)
 
 
 def _span(tag: str, point: Point) -> Span:
@@ -290,7 +290,3 @@ def _full_words(point: Point, own: tuple[int, ...]) -> tuple[int, ...]:
     if point.bit is not None and point.register_ not in BIT_TABLES:
         return (with_bit(point, 0, own[0]),)
     return own
-
-
-def _shown(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.6g}"

@@ -26,7 +26,7 @@ from agent.domain import Command, Quality, Reading, WriteResult
 from agent.drivers.link import Link, LinkError
 from agent.drivers.memory import LastValues
 from agent.drivers.scaling import EncodeError, linear, raw_of, truth_of
-from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, why_not
+from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, shown, why_not
 from agent.errors import ConfigError
 
 log = logging.getLogger("trimload.drivers")
@@ -224,8 +224,7 @@ class OpcUaDriver:
                 return Outcome("", read_back)
             if again:
                 await pause(READ_BACK_AGAIN_AFTER_S)
-        shown = "nothing" if read_back is None else f"{read_back:.6g}"
-        return Outcome(f"read back {shown}, wanted {wanted:.6g}", read_back)
+        return Outcome(f"read back {shown(read_back)}, wanted {shown(wanted)}", read_back)
 
     # The wire
 

@@ -49,3 +49,8 @@ def agrees(point: Point, wanted: float | None, read_back: float | None) -> bool:
         return wanted is read_back
     # One part in a billion covers the rounding of scale and unit on the way there and back.
     return abs(read_back - wanted) <= point.tolerance + 1e-9 * max(1.0, abs(wanted))
+
+
+def shown(value: float | None) -> str:
+    """A value in a message."""
+    return "nothing" if value is None else f"{value:.6g}"
