@@ -98,6 +98,11 @@ class Uplink:
         self._pump = self._loop.create_task(self._send_backlog(), name="uplink")
         return self._pump
 
+    @property
+    def waiting_for_broker(self) -> int:
+        """Messages that were sent and that the broker has not taken over yet."""
+        return len(self._inflight)
+
     def report(self, snapshot: Snapshot) -> bool:
         """Take a tick's readings in; every `interval_s` they become a message. True when they did."""
         if self._next_at is not None and snapshot.at < self._next_at:

@@ -82,13 +82,26 @@ class Consumer:
         self.subscribed = False
         self._acks, self._topic = acks, topic
         self._upto: dict[str, int] = {}
-        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._port = port
+        self.come()
+
+    def come(self) -> None:
+        """Connect, as one and the same session each time."""
+        self.subscribed = False
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"consumer-{id(self)}", clean_session=False
+        )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(self._topic, qos=1)
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
-        self._client.connect_async("127.0.0.1", port, keepalive=10)
+        self._client.connect_async("127.0.0.1", self._port, keepalive=10)
         self._client.loop_start()
+
+    def leave(self) -> None:
+        """Disconnect; the broker keeps for the session what comes meanwhile."""
+        self._client.disconnect()
+        self._client.loop_stop()
 
     def _on_subscribe(self, *_: object) -> None:
         self.subscribed = True
@@ -114,10 +127,6 @@ class Consumer:
     def publish(self, topic: str, content: bytes, *, retain: bool = False) -> None:
         self._client.publish(topic, content, qos=1, retain=retain)
 
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
 
 @pytest.fixture
 def consumers():
@@ -129,7 +138,7 @@ def consumers():
 
     yield make
     for consumer in made:
-        consumer.close()
+        consumer.leave()
 
 
 @pytest.fixture(name="until")
