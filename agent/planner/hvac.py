@@ -1,0 +1,338 @@
+"""The day's set-points of all zones: the cheapest of three schedules, all costed in the same model.
+
+Plain: comfort set-points while people are in, set-back otherwise. Optimum start: the same, with
+each start of people met just in time. Optimised: the planned temperatures of a linear programme.
+The more elaborate one goes out only where it wins by more than the model is worth (`MARGIN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from agent.config.site import Hvac, Tariff, Zone
+from agent.domain import HvacPlan, PlanStatus, ZoneStep
+from agent.planner.hvac_case import (
+    Course,
+    HvacCase,
+    UnitCase,
+    cost_of,
+    follow,
+    simulate,
+    unit_case,
+    zone_case,
+)
+from agent.planner.hvac_lp import optimal_course
+from agent.planner.hvac_model import FloatArray
+from agent.planner.hvac_schedule import (
+    BoolArray,
+    SetPoints,
+    block_starts,
+    brought_forward,
+    occupancy_grid,
+    scheduled,
+)
+from agent.planner.hvac_setpoints import (
+    enabled_steps,
+    inner_band,
+    planned_setpoints,
+    reasons_of,
+    zone_steps,
+)
+
+__all__ = ["HvacState", "WeatherForecast", "baseline_hvac", "occupancy_grid", "plan_hvac"]
+
+STEP_S = 900.0
+MARGIN = 0.02
+VALID_S = 2 * 3600.0
+FIXED_START_S = 2 * 3600.0  # before people come, where nothing is known of the zone
+LONGEST_START_S = 4 * 3600.0
+CONTACT_HOLD_S = 3600.0  # a contact that says "people" is believed for so long ahead
+POOR_COMFORT_KH = 1.0
+PLAUSIBLE_DEGC = (-40.0, 60.0)
+NAMES = {"plain": "set-back and comfort set-points", "start": "set-back + optimum start", "lp": "optimised"}
+
+
+@dataclass(frozen=True, slots=True)
+class HvacState:
+    """What is known of the zones now. A temperature of None is unknown.
+
+    `mass_degc`: the fabric, as followed by `hvac_model.next_mass_degc`; the air's where missing.
+    `occupied_now`: what occupancy contacts say. `base_kw`: what the rest of the site will draw, one
+    value a step, for the demand charge and the site's limit.
+    """
+
+    temp_degc: Mapping[str, float | None]
+    mass_degc: Mapping[str, float] = field(default_factory=dict)
+    occupied_now: Mapping[str, bool] = field(default_factory=dict)
+    base_kw: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherForecast:
+    """Outdoor temperature and global irradiance, one value a step. None is unknown."""
+
+    temp_degc: FloatArray | None
+    sun_w_m2: FloatArray | None = None
+    source: str = ""
+
+
+def plan_hvac(
+    hvac: Hvac,
+    tariff: Tariff,
+    state: HvacState,
+    forecast: WeatherForecast | None,
+    occupied: Mapping[str, BoolArray],
+    price: FloatArray,
+    at: datetime,
+    step_s: float = STEP_S,
+) -> HvacPlan:
+    """The plan of all zones from `at` on, one set-point pair a step; `price` gives the number of steps.
+
+    `price` is per kWh. Whatever the world says, there is a plan: a zone whose temperature or model is
+    missing, or any zone without weather, gets set-back and a fixed start two hours ahead.
+    """
+    steps = int(np.size(price))
+    if steps == 0 or not hvac.zones:
+        return HvacPlan(_plan_id(at), at, at + timedelta(seconds=VALID_S), PlanStatus.NONE, {})
+    people = {name: _due(occupied.get(name), steps) for name in hvac.zones}
+    for name, zone in hvac.zones.items():
+        if zone.occupied is not None and state.occupied_now.get(name, False):
+            people[name][: max(1, round(CONTACT_HOLD_S / step_s))] = True
+    outdoor = _filled(forecast.temp_degc if forecast else None, steps, PLAUSIBLE_DEGC)
+    notes = {
+        name: why
+        for name in hvac.zones
+        if (why := _unplannable(hvac.zones[name], state.temp_degc.get(name), outdoor))
+    }
+    fixed = {name: _starting(hvac.zones[name], people[name], round(FIXED_START_S / step_s)) for name in notes}
+    reasons: list[str] = []
+    if len(notes) == len(hvac.zones) or outdoor is None:
+        return _plan(hvac, at, step_s, fixed, people, PlanStatus.GREEDY, notes, reasons, None, None)
+    case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes))
+    plain = {z.name: _starting(z.zone, z.wanted, 0) for u in case.units for z in u.zones}
+    start = _optimum_start(case, people, step_s)
+    candidates = {"plain": (plain, simulate(case, plain)), "start": (start, simulate(case, start))}
+    optimum = optimal_course(case)
+    status = PlanStatus.OPTIMISED if optimum is not None else PlanStatus.GREEDY
+    if optimum is not None:
+        lp = {
+            zone.name: planned_setpoints(zone, optimum[zone.name], people[zone.name])
+            for unit in case.units
+            for zone in unit.zones
+        }
+        candidates["lp"] = (lp, simulate(case, lp))
+    else:
+        reasons.append("the linear programme gave no result: the best plain schedule is sent")
+    chosen = _choose({name: course for name, (_, course) in candidates.items()})
+    setpoints, course = candidates[chosen]
+    reasons.append(
+        f"{NAMES[chosen]} is sent: "
+        + ", ".join(
+            f"{NAMES[name]} {other.energy_cost:.2f} {tariff.currency} and {other.discomfort_kh:.1f} K h out of the band"
+            for name, (_, other) in candidates.items()
+        )
+    )
+    if course.discomfort_kh > POOR_COMFORT_KH:
+        status = PlanStatus.BEST_EFFORT
+        reasons.append(
+            f"comfort cannot be held everywhere: {course.discomfort_kh:.1f} K h out of the band are expected"
+        )
+    return _plan(hvac, at, step_s, {**fixed, **setpoints}, people, status, notes, reasons, case, course)
+
+
+def baseline_hvac(
+    hvac: Hvac, occupied: Mapping[str, BoolArray], at: datetime, step_s: float = STEP_S
+) -> HvacPlan:
+    """The plain schedule: comfort set-points while people are in, set-back otherwise, always enabled."""
+    zones = {}
+    for name, zone in hvac.zones.items():
+        people = occupied[name]
+        setpoints = scheduled(zone, people)
+        reasons = ["comfort" if here else "set-back" for here in people]
+        zones[name] = zone_steps(at, step_s, setpoints, np.ones(people.size, dtype=np.bool_), reasons)
+    status = PlanStatus.GREEDY if zones else PlanStatus.NONE
+    return HvacPlan(_plan_id(at), at, at + timedelta(seconds=VALID_S), status, zones, ("plain schedule",))
+
+
+def _plan_id(at: datetime) -> str:
+    return f"hvac-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _plan(
+    hvac: Hvac,
+    at: datetime,
+    step_s: float,
+    setpoints: Mapping[str, SetPoints],
+    people: Mapping[str, BoolArray],
+    status: PlanStatus,
+    notes: Mapping[str, str],
+    reasons: Sequence[str],
+    case: HvacCase | None,
+    course: Course | None,
+) -> HvacPlan:
+    on = {unit: enabled_steps(hvac, unit, setpoints, people, case, course, step_s) for unit in hvac.units}
+    zones: dict[str, tuple[ZoneStep, ...]] = {}
+    for name, zone in hvac.zones.items():
+        heat = None
+        if course is not None and name not in notes and zone.unit in course.units:
+            heat = course.units[zone.unit].heat_kw.get(name)
+        why = reasons_of(zone, setpoints[name], people[name], heat, at, step_s)
+        zones[name] = zone_steps(at, step_s, setpoints[name], on[zone.unit], why)
+    return HvacPlan(
+        _plan_id(at),
+        at,
+        at + timedelta(seconds=VALID_S),
+        status,
+        zones,
+        (*reasons, *(f"{name}: {why}" for name, why in notes.items())),
+        None if course is None else round(course.energy_cost, 4),
+        dict(notes),
+    )
+
+
+def _due(hours: BoolArray | None, steps: int) -> BoolArray:
+    """When people are due; at all hours where nothing tells."""
+    people = np.ones(steps, dtype=np.bool_)
+    if hours is not None:
+        people[: hours.size] = hours[:steps]
+    return people
+
+
+def _unplannable(zone: Zone, temp_degc: float | None, outdoor: FloatArray | None) -> str:
+    """Why a zone gets a fixed start; empty where it can be planned."""
+    tail = "set-back with a fixed start 2 h before people come"
+    if zone.model is None:
+        return f"no model of this zone: {tail}"
+    if (
+        temp_degc is None
+        or not np.isfinite(temp_degc)
+        or not PLAUSIBLE_DEGC[0] < temp_degc < PLAUSIBLE_DEGC[1]
+    ):
+        return f"zone temperature unknown: {tail}"
+    if outdoor is None:
+        return f"no weather forecast: {tail}"
+    return ""
+
+
+def _filled(values: FloatArray | None, steps: int, limits: tuple[float, float]) -> FloatArray | None:
+    """`steps` values, gaps and impossible ones bridged, the last one held; None where there is none."""
+    if values is None:
+        return None
+    known = np.asarray(values, dtype=np.float64)[:steps]
+    good = np.flatnonzero(np.isfinite(known) & (known >= limits[0]) & (known <= limits[1]))
+    if good.size == 0:
+        return None
+    return np.interp(np.arange(steps, dtype=np.float64), good.astype(np.float64), known[good])
+
+
+def _case(
+    hvac: Hvac,
+    tariff: Tariff,
+    state: HvacState,
+    forecast: WeatherForecast | None,
+    outdoor: FloatArray,
+    people: Mapping[str, BoolArray],
+    price: FloatArray,
+    step_s: float,
+    left_out: set[str],
+) -> HvacCase:
+    steps = outdoor.size
+    sun = _filled(forecast.sun_w_m2 if forecast else None, steps, (0.0, 1500.0))
+    prices = _filled(price, steps, (-100.0, 100.0))
+    if prices is None:
+        prices = np.full(steps, tariff.energy_price_per_kwh)
+    base = _filled(state.base_kw, steps, (0.0, 1e6))
+    units = []
+    for unit_name, unit in hvac.units.items():
+        cases = []
+        for name, zone in hvac.zones.items():
+            temp = state.temp_degc.get(name)
+            if zone.unit != unit_name or name in left_out or temp is None:
+                continue
+            wanted = brought_forward(people[name], 1)
+            mass = state.mass_degc.get(name, temp)
+            cases.append(
+                zone_case(
+                    name,
+                    zone,
+                    air_degc=temp,
+                    mass_degc=mass if np.isfinite(mass) else temp,
+                    sun_w_m2=sun if sun is not None else np.zeros(steps),
+                    occupied=people[name],
+                    wanted=wanted,
+                    band=inner_band(zone, wanted),
+                    step_s=step_s,
+                )
+            )
+        if cases:
+            someone = np.logical_or.reduce([people[case.name] for case in cases])
+            units.append(unit_case(unit_name, unit, cases, someone, outdoor))
+    return HvacCase(
+        tuple(units),
+        outdoor,
+        prices + tariff.co2_kg_per_kwh * tariff.co2_price_per_kg,
+        base if base is not None else np.zeros(steps),
+        step_s / 3600.0,
+        tariff.demand_charge_per_kw,
+        tariff.peak_so_far_kw,
+        tariff.site_limit_kw,
+    )
+
+
+def _starting(zone: Zone, people: BoolArray, lead_steps: int) -> SetPoints:
+    """Comfort from `lead_steps` before people come, set-back without them."""
+    return inner_band(zone, brought_forward(people, lead_steps))
+
+
+def _optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: float) -> dict[str, SetPoints]:
+    """Each zone's cheapest lead before each coming of people, the others of its unit held.
+
+    Searched by the unit's own cost; the demand charge sees all units only in the final comparison.
+    """
+    chosen: dict[str, SetPoints] = {}
+    most = round(LONGEST_START_S / step_s)
+    for unit in case.units:
+        mine = {zone.name: _starting(zone.zone, zone.wanted, 0) for zone in unit.zones}
+        for zone in unit.zones:
+            comfort = people[zone.name].copy()
+            for first in block_starts(people[zone.name]):
+                comfort = _best_lead(case, unit, mine, zone.name, zone.zone, comfort, first, most)
+            mine[zone.name] = inner_band(zone.zone, comfort)
+        chosen.update(mine)
+    return chosen
+
+
+def _best_lead(
+    case: HvacCase,
+    unit: UnitCase,
+    mine: Mapping[str, SetPoints],
+    name: str,
+    zone: Zone,
+    comfort: BoolArray,
+    first: int,
+    most: int,
+) -> BoolArray:
+    best, best_cost = comfort, np.inf
+    for lead in range(min(most, first) + 1):
+        tried = comfort.copy()
+        tried[first - lead : first] = True
+        course = follow(case, unit, {**mine, name: inner_band(zone, tried)})
+        cost = cost_of(case, {unit.name: course}).cost
+        if cost < best_cost - 1e-9:
+            best, best_cost = tried, cost
+    return best
+
+
+def _choose(courses: Mapping[str, Course]) -> str:
+    """The plainest schedule that no more elaborate one beats by the margin."""
+    chosen = "plain"
+    for name in ("start", "lp"):
+        if name in courses:
+            standing = courses[chosen].cost
+            if courses[name].cost < standing - MARGIN * abs(standing):
+                chosen = name
+    return chosen

@@ -1,0 +1,230 @@
+"""The planning case of a site's zones, and what a set-point schedule would cost in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.config.site import Unit, Zone
+from agent.planner.hvac_model import (
+    FloatArray,
+    ZoneStepModel,
+    cooling_capacity_kw,
+    cooling_cop,
+    heating_capacity_kw,
+    heating_cop,
+    zone_step_model,
+)
+from agent.planner.hvac_schedule import BoolArray, SetPoints
+
+# A kelvin hour out of comfort weighs like this much energy: far above what heating it away costs.
+DISCOMFORT_KWH_PER_KH = 20.0
+LEAST_PRICE_PER_KWH = 0.05  # so that free energy does not make comfort free
+OVER_LIMIT_KWH_PER_KWH = 50.0  # energy above the site's limit, in energy at its price
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneCase:
+    """One zone over the horizon. Arrays have one value a step."""
+
+    name: str
+    zone: Zone
+    step: ZoneStepModel
+    air_degc: float
+    mass_degc: float
+    gain_kw: FloatArray
+    wanted: BoolArray  # people are in, or come in with the next step
+    low_degc: FloatArray
+    high_degc: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCase:
+    """One unit with its zones. Thermal powers in kW, `*_electric` electrical over thermal power."""
+
+    name: str
+    unit: Unit
+    zones: tuple[ZoneCase, ...]
+    people: BoolArray
+    cooling_kw: FloatArray
+    heating_kw: FloatArray
+    cooling_electric: FloatArray
+    heating_electric: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class HvacCase:
+    """All units that can be planned by model, and what energy costs."""
+
+    units: tuple[UnitCase, ...]
+    outdoor_degc: FloatArray
+    price_per_kwh: FloatArray
+    base_kw: FloatArray
+    step_h: float
+    demand_charge_per_kw: float
+    peak_so_far_kw: float
+    limit_kw: float | None
+
+    @property
+    def discomfort_per_kh(self) -> float:
+        """Price of a kelvin hour out of the band."""
+        return DISCOMFORT_KWH_PER_KH * max(float(np.mean(np.abs(self.price_per_kwh))), LEAST_PRICE_PER_KWH)
+
+    @property
+    def over_limit_per_kwh(self) -> float:
+        """Price of energy above the site's limit."""
+        return OVER_LIMIT_KWH_PER_KWH * max(float(np.max(np.abs(self.price_per_kwh))), LEAST_PRICE_PER_KWH)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCourse:
+    """What a unit and its zones do under a schedule."""
+
+    power_kw: FloatArray
+    discomfort_kh: float
+    air_degc: Mapping[str, FloatArray]  # at the end of each step
+    heat_kw: Mapping[str, FloatArray]  # negative in cooling
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all units do under their schedules."""
+
+    units: Mapping[str, UnitCourse]
+    energy_cost: float  # energy, demand charge and excess over the limit
+    discomfort_kh: float
+    cost: float  # with the price of discomfort
+
+
+def unit_case(
+    name: str, unit: Unit, zones: Sequence[ZoneCase], people: BoolArray, outdoor_degc: FloatArray
+) -> UnitCase:
+    """A unit's case at the outdoor temperatures of the horizon."""
+    cooling, heating = cooling_capacity_kw(unit, outdoor_degc), heating_capacity_kw(unit, outdoor_degc)
+    # Without people the fan runs only as long as it is called for.
+    fan = np.where(people, 0.0, unit.fan_kw)
+    return UnitCase(
+        name,
+        unit,
+        tuple(zones),
+        people,
+        cooling,
+        heating,
+        1.0 / cooling_cop(unit, outdoor_degc) + fan / np.maximum(cooling, 1e-9) * (cooling > 0),
+        1.0 / heating_cop(unit, outdoor_degc) + fan / np.maximum(heating, 1e-9) * (heating > 0),
+    )
+
+
+def zone_case(
+    name: str,
+    zone: Zone,
+    *,
+    air_degc: float,
+    mass_degc: float,
+    sun_w_m2: FloatArray,
+    occupied: BoolArray,
+    wanted: BoolArray,
+    band: SetPoints,
+    step_s: float,
+) -> ZoneCase:
+    """A zone's case; the zone has a model."""
+    model = zone.model
+    assert model is not None
+    gain = model.gain_always_kw + model.sun_kw_per_w_m2 * sun_w_m2 + model.gain_occupied_kw * occupied
+    return ZoneCase(
+        name,
+        zone,
+        zone_step_model(model, step_s),
+        air_degc,
+        mass_degc,
+        gain,
+        wanted,
+        band.heating_degc,
+        band.cooling_degc,
+    )
+
+
+def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -> UnitCourse:
+    """A unit whose thermostats hold these set-points as far as its capacity reaches.
+
+    A unit heats or cools in a step, whichever is asked for more; its zones share its capacity in
+    proportion to what they ask for.
+    """
+    steps = case.outdoor_degc.size
+    names = [zone.name for zone in unit.zones]
+    air = {zone.name: zone.air_degc for zone in unit.zones}
+    mass = {zone.name: zone.mass_degc for zone in unit.zones}
+    courses = {name: np.empty(steps) for name in names}
+    heats = {name: np.zeros(steps) for name in names}
+    power = np.where(unit.people, unit.unit.fan_kw, 0.0)
+    # Python lists: a step at a time, numpy scalars cost five times as much.
+    outdoor = case.outdoor_degc.tolist()
+    cooling, heating = unit.cooling_kw.tolist(), unit.heating_kw.tolist()
+    cooling_electric, heating_electric = unit.cooling_electric.tolist(), unit.heating_electric.tolist()
+    rows = [
+        (
+            zone.name,
+            zone.step,
+            zone.gain_kw.tolist(),
+            setpoints[zone.name].heating_degc.tolist(),
+            setpoints[zone.name].cooling_degc.tolist(),
+        )
+        for zone in unit.zones
+    ]
+    for k in range(steps):
+        free, asked = {}, {}
+        heat_asked = cool_asked = 0.0
+        for name, step, gain, heating_set, cooling_set in rows:
+            drift = (
+                step.air_of_air * air[name]
+                + step.air_of_mass * mass[name]
+                + step.air_of_outdoor * outdoor[k]
+                + step.air_of_kw * gain[k]
+            )
+            free[name] = drift
+            wish = 0.0
+            if drift < heating_set[k]:
+                wish = (heating_set[k] - drift) / step.air_of_kw
+                heat_asked += wish
+            elif drift > cooling_set[k]:
+                wish = (cooling_set[k] - drift) / step.air_of_kw
+                cool_asked -= wish
+            asked[name] = wish
+        heats_now = heat_asked >= cool_asked
+        total, capacity = (heat_asked, heating[k]) if heats_now else (cool_asked, cooling[k])
+        share = min(1.0, capacity / total) if total > 0 else 0.0
+        power[k] += share * total * (heating_electric[k] if heats_now else cooling_electric[k])
+        for name, step, *_ in rows:
+            heat = share * asked[name] if (asked[name] > 0) == heats_now else 0.0
+            after = free[name] + step.air_of_kw * heat
+            mass[name] = step.mass_of_mass * mass[name] + step.mass_of_air * after
+            air[name] = courses[name][k] = after
+            heats[name][k] = heat
+    discomfort = sum(out_of_band_kh(case, zone, courses[zone.name]) for zone in unit.zones)
+    return UnitCourse(power, discomfort, courses, heats)
+
+
+def out_of_band_kh(case: HvacCase, zone: ZoneCase, air_degc: FloatArray) -> float:
+    """Kelvin hours outside the zone's band, all steps."""
+    out = np.maximum(zone.low_degc - air_degc, 0.0) + np.maximum(air_degc - zone.high_degc, 0.0)
+    return float(out.sum()) * case.step_h
+
+
+def cost_of(case: HvacCase, courses: Mapping[str, UnitCourse]) -> Course:
+    """The courses of all units priced together: demand charge and limit see their sum."""
+    power = case.base_kw + sum((course.power_kw for course in courses.values()), np.zeros(case.base_kw.size))
+    hvac = power - case.base_kw
+    money = float(hvac @ case.price_per_kwh) * case.step_h
+    money += case.demand_charge_per_kw * max(0.0, float(power.max(initial=0.0)) - case.peak_so_far_kw)
+    if case.limit_kw is not None:
+        excess = np.maximum(power - case.limit_kw, 0.0)
+        money += case.over_limit_per_kwh * float(excess.sum()) * case.step_h
+    discomfort = sum(course.discomfort_kh for course in courses.values())
+    return Course(dict(courses), money, discomfort, money + case.discomfort_per_kh * discomfort)
+
+
+def simulate(case: HvacCase, setpoints: Mapping[str, SetPoints]) -> Course:
+    """All units under their set-points."""
+    return cost_of(case, {unit.name: follow(case, unit, setpoints) for unit in case.units})

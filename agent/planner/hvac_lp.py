@@ -1,0 +1,144 @@
+"""The cheapest temperatures of all zones: one linear programme over the horizon.
+
+    min  sum price h P + discomfort h (over + under) + demand charge (peak - peak so far) + excess
+    A(k+1) = a A(k) + b M(k) + c To(k) + d (gain(k) + Qh(k) - Qc(k)),   M(k+1) = m M(k) + n A(k+1)
+    low - under <= A(k+1) <= high + over,     sum Qc / Cc + sum Qh / Ch <= 1  for each unit
+    P = fan + Qc (1/COP + fan share) + Qh (1/COP + fan share),   P + base <= peak,  <= limit + excess
+Zones meet only in their unit's capacity and in the power: neighbours' walls would cost sixteen
+times the time. The band is soft, so there is a plan from every temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.planner.hvac_case import HvacCase
+from agent.planner.hvac_model import FloatArray
+
+_KINDS = 6  # columns of a zone: cooling, heating, air, mass, over, under
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedZone:
+    """Optimal course of a zone: air at the end of each step [degC], heating less cooling [kW]."""
+
+    air_degc: FloatArray
+    heat_kw: FloatArray
+
+
+class _Rows:
+    """Triplets of a sparse matrix, row block by row block."""
+
+    def __init__(self) -> None:
+        self.row: list[FloatArray] = []
+        self.column: list[FloatArray] = []
+        self.value: list[FloatArray] = []
+        self.right: list[FloatArray] = []
+        self.count = 0
+
+    def block(self, right: FloatArray, *parts: tuple[FloatArray, FloatArray | float, int]) -> None:
+        """Rows of one a step; each part is (columns by row, values, rows to leave out at the start)."""
+        rows = np.arange(self.count, self.count + right.size, dtype=np.float64)
+        for columns, values, skipped in parts:
+            kept = rows[skipped:]
+            self.row.append(kept)
+            self.column.append(columns[: kept.size])
+            self.value.append(np.broadcast_to(np.asarray(values, dtype=np.float64), right.shape)[skipped:])
+        self.right.append(right)
+        self.count += right.size
+
+
+def optimal_course(case: HvacCase) -> Mapping[str, PlannedZone] | None:
+    """The optimum by zone; None where HiGHS gives none."""
+    # scipy costs 0.7 s and 38 MiB: a site without HVAC does not pay it.
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    steps, h = case.outdoor_degc.size, case.step_h
+    zones = [(unit, zone) for unit in case.units for zone in unit.zones]
+    k = np.arange(steps, dtype=np.float64)
+    size = _KINDS * steps * len(zones)
+    excess, peak = size + k, np.array([size + steps], dtype=np.float64)
+    columns = size + steps + 1
+    cost, upper = np.zeros(columns), np.full(columns, np.inf)
+    lower = np.zeros(columns)
+    equal, below, power = _Rows(), _Rows(), []
+    for index, (unit, zone) in enumerate(zones):
+        cool, heat, air, mass, over, under = (
+            _KINDS * steps * index + kind * steps + k for kind in range(_KINDS)
+        )
+        step = zone.step
+        first = np.zeros(steps)
+        first[0] = step.air_of_air * zone.air_degc + step.air_of_mass * zone.mass_degc
+        equal.block(
+            step.air_of_outdoor * case.outdoor_degc + step.air_of_kw * zone.gain_kw + first,
+            (air, 1.0, 0),
+            (air, -step.air_of_air, 1),
+            (mass, -step.air_of_mass, 1),
+            (cool, step.air_of_kw, 0),
+            (heat, -step.air_of_kw, 0),
+        )
+        start = np.zeros(steps)
+        start[0] = step.mass_of_mass * zone.mass_degc
+        equal.block(start, (mass, 1.0, 0), (mass, -step.mass_of_mass, 1), (air, -step.mass_of_air, 0))
+        below.block(zone.high_degc, (air, 1.0, 0), (over, -1.0, 0))
+        below.block(-zone.low_degc, (air, -1.0, 0), (under, -1.0, 0))
+        for which, values in ((air, -np.inf), (mass, -np.inf)):
+            lower[which.astype(int)] = values
+        upper[cool.astype(int)], upper[heat.astype(int)] = unit.cooling_kw, unit.heating_kw
+        cost[cool.astype(int)] = case.price_per_kwh * unit.cooling_electric * h
+        cost[heat.astype(int)] = case.price_per_kwh * unit.heating_electric * h
+        cost[over.astype(int)] = cost[under.astype(int)] = case.discomfort_per_kh * h
+        power += [(cool, unit.cooling_electric, 0), (heat, unit.heating_electric, 0)]
+    _unit_capacity(case, below, steps, k)
+    fans = sum((np.where(u.people, u.unit.fan_kw, 0.0) for u in case.units), np.zeros(steps))
+    cost[excess.astype(int)] = case.over_limit_per_kwh * h
+    if case.limit_kw is not None:
+        below.block(case.limit_kw - case.base_kw - fans, *power, (excess, -1.0, 0))
+    else:
+        upper[excess.astype(int)] = 0.0
+    lower[-1] = case.peak_so_far_kw
+    cost[-1] = case.demand_charge_per_kw
+    if case.demand_charge_per_kw > 0:
+        below.block(-case.base_kw - fans, *power, (np.repeat(peak, steps), -1.0, 0))
+
+    def matrix(rows: _Rows) -> object:
+        place = (np.concatenate(rows.row).astype(int), np.concatenate(rows.column).astype(int))
+        return coo_array((np.concatenate(rows.value), place), shape=(rows.count, columns)).tocsr()
+
+    result = linprog(
+        cost,
+        A_ub=matrix(below),
+        b_ub=np.concatenate(below.right),
+        A_eq=matrix(equal),
+        b_eq=np.concatenate(equal.right),
+        bounds=np.column_stack([lower, upper]),
+        method="highs",
+        options={"time_limit": 20.0},
+    )
+    if result.status != 0 or result.x is None:
+        return None
+    blocks = np.asarray(result.x[:size]).reshape(len(zones), _KINDS, steps)
+    return {
+        zone.name: PlannedZone(block[2], block[1] - block[0])
+        for (_, zone), block in zip(zones, blocks, strict=True)
+    }
+
+
+def _unit_capacity(case: HvacCase, below: _Rows, steps: int, k: FloatArray) -> None:
+    """A unit's zones share its capacity, and what it heats it cannot cool."""
+    index = 0
+    for unit in case.units:
+        parts = []
+        for _ in unit.zones:
+            start = _KINDS * steps * index
+            if unit.unit.cooling_kw > 0:
+                parts.append((start + k, 1.0 / unit.cooling_kw, 0))
+            if unit.unit.heating_kw > 0:
+                parts.append((start + steps + k, 1.0 / unit.heating_kw, 0))
+            index += 1
+        if parts:
+            below.block(np.ones(steps), *parts)

@@ -1,0 +1,192 @@
+"""From planned temperatures to what may leave the box: set-points, enable and a reason for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from agent.config.site import Hvac, Zone
+from agent.domain import ZoneStep
+from agent.planner.hvac_case import Course, HvacCase, ZoneCase
+from agent.planner.hvac_lp import PlannedZone
+from agent.planner.hvac_model import FloatArray
+from agent.planner.hvac_schedule import (
+    LEAST_SPREAD_K,
+    BoolArray,
+    SetPoints,
+    comfort_limits,
+    scheduled,
+    setback_limits,
+)
+
+# Thermostats swing about their set-point: comfort set-points stay this far inside the band.
+COMFORT_MARGIN_K = 0.2
+LEAST_HEAT_SHARE = 0.01  # of a unit's capacity; less is rounding
+OCCUPIED_STEP_K = 1.0  # people feel more than this in a quarter of an hour
+ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set-back edge
+LEAST_OFF_S = 1800.0
+
+
+def inner_band(zone: Zone, comfort: BoolArray) -> SetPoints:
+    """Comfort set-points with their margin where `comfort` holds, set-back elsewhere."""
+    low, high = comfort_limits(zone)
+    margin = min(COMFORT_MARGIN_K, max(0.0, 0.5 * (high - low - LEAST_SPREAD_K)))
+    plain = scheduled(zone, comfort)
+    return SetPoints(
+        np.where(comfort, low + margin, plain.heating_degc),
+        np.where(comfort, high - margin, plain.cooling_degc),
+    )
+
+
+def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -> SetPoints:
+    """Set-points under which a thermostat does what was planned.
+
+    Where the plan cools, the cooling set-point is the planned temperature; where it heats, the
+    heating set-point; the other one, and both where the zone floats, stand at the edge of the band,
+    so that weather the plan did not know is met by the thermostat.
+    """
+    low, high = zone.low_degc, zone.high_degc
+    floor, ceiling = setback_limits(zone.zone)
+    least_kw = 1e-3
+    cooling = np.where(planned.heat_kw < -least_kw, np.minimum(planned.air_degc, high), high)
+    heating = np.where(planned.heat_kw > least_kw, np.maximum(planned.air_degc, low), low)
+    comfort_low, comfort_high = comfort_limits(zone.zone)
+    cooling = np.where(
+        zone.wanted, np.clip(cooling, comfort_low, comfort_high), np.clip(cooling, floor, ceiling)
+    )
+    heating = np.where(
+        zone.wanted, np.clip(heating, comfort_low, comfort_high), np.clip(heating, floor, ceiling)
+    )
+    for k in range(1, people.size):
+        if people[k] and people[k - 1]:
+            cooling[k] = np.clip(
+                cooling[k], cooling[k - 1] - OCCUPIED_STEP_K, cooling[k - 1] + OCCUPIED_STEP_K
+            )
+            heating[k] = np.clip(
+                heating[k], heating[k - 1] - OCCUPIED_STEP_K, heating[k - 1] + OCCUPIED_STEP_K
+            )
+    cools = planned.heat_kw < -least_kw
+    heating = np.where(cools, np.minimum(heating, cooling - LEAST_SPREAD_K), heating)
+    cooling = np.maximum(cooling, heating + LEAST_SPREAD_K)
+    return SetPoints(_tenths(heating), _tenths(cooling))
+
+
+def _tenths(degc: FloatArray) -> FloatArray:
+    return np.asarray(np.round(degc, 1), dtype=np.float64)
+
+
+def enabled_steps(
+    hvac: Hvac,
+    unit: str,
+    setpoints: Mapping[str, SetPoints],
+    people: Mapping[str, BoolArray],
+    case: HvacCase | None,
+    course: Course | None,
+    step_s: float,
+) -> BoolArray:
+    """Steps in which a unit is enabled: with people, with work, and near a set-back edge.
+
+    Off only where every zone was planned, and for no shorter than the unit's least stop time.
+    """
+    names = [name for name, zone in hvac.zones.items() if zone.unit == unit]
+    steps = next((p.heating_degc.size for p in setpoints.values()), 0)
+    on = np.ones(steps, dtype=np.bool_)
+    if hvac.units[unit].enable is None or case is None or course is None or unit not in course.units:
+        return on
+    done = course.units[unit]
+    if set(names) != set(done.air_degc):
+        return on
+    mine = next(u for u in case.units if u.name == unit)
+    settings = hvac.units[unit]
+    on = np.logical_or.reduce([people[name] for name in names])
+    least_kw = LEAST_HEAT_SHARE * max(settings.cooling_kw, settings.heating_kw)
+    for zone in mine.zones:
+        air = done.air_degc[zone.name]
+        floor, ceiling = setback_limits(zone.zone)
+        on |= np.abs(done.heat_kw[zone.name]) > least_kw
+        on |= (air < floor + ENABLE_RESERVE_K) | (air > ceiling - ENABLE_RESERVE_K)
+    on = _lengthened(on, max(1, int(np.ceil(settings.min_run_s / step_s))))
+    off = max(LEAST_OFF_S, settings.min_stop_s)
+    return _gaps_closed(on, int(np.ceil(off / step_s)))
+
+
+def _lengthened(on: BoolArray, least: int) -> BoolArray:
+    """Each run of True carried on to at least `least` steps."""
+    out = on.copy()
+    for k in np.flatnonzero(on & ~np.concatenate([[False], on[:-1]])):
+        out[k : k + least] = True
+    return out
+
+
+def _gaps_closed(on: BoolArray, least: int) -> BoolArray:
+    """Gaps shorter than `least` steps filled, but for one that reaches the end of the horizon."""
+    out = on.copy()
+    last_on = None
+    for k in np.flatnonzero(on):
+        if last_on is not None and 1 < k - last_on <= least:
+            out[last_on:k] = True
+        last_on = int(k)
+    return out
+
+
+def reasons_of(
+    zone: Zone,
+    setpoints: SetPoints,
+    people: BoolArray,
+    heat_kw: FloatArray | None,
+    at: datetime,
+    step_s: float,
+) -> list[str]:
+    """One short reason a step: what the zone is doing, and for whose sake."""
+    low, high = comfort_limits(zone)
+    floor, ceiling = setback_limits(zone)
+    out: list[str] = []
+    coming: int | None = None
+    for k in range(people.size - 1, -1, -1):
+        if people[k]:
+            coming = k
+            if (
+                heat_kw is not None
+                and heat_kw[k] < 0
+                and setpoints.cooling_degc[k] < high - COMFORT_MARGIN_K - 0.05
+            ):
+                out.append("cooling ahead within the comfort band")
+            elif (
+                heat_kw is not None
+                and heat_kw[k] > 0
+                and setpoints.heating_degc[k] > low + COMFORT_MARGIN_K + 0.05
+            ):
+                out.append("heating ahead within the comfort band")
+            else:
+                out.append("comfort")
+            continue
+        held = setpoints.heating_degc[k] > floor + 0.05 or setpoints.cooling_degc[k] < ceiling - 0.05
+        if held and coming is not None:
+            when = (at + timedelta(seconds=coming * step_s)).astimezone(UTC)
+            out.append(f"start ahead of people at {when:%H:%M} UTC")
+        elif held:
+            out.append("stored for the hours to come")
+        else:
+            out.append("set-back")
+    return out[::-1]
+
+
+def zone_steps(
+    at: datetime, step_s: float, setpoints: SetPoints, enabled: BoolArray, reasons: Sequence[str]
+) -> tuple[ZoneStep, ...]:
+    """The steps of a zone; neighbours that say the same are one."""
+    steps: list[ZoneStep] = []
+    for k, reason in enumerate(reasons):
+        step = ZoneStep(
+            at + timedelta(seconds=k * step_s),
+            round(float(setpoints.heating_degc[k]), 1),
+            round(float(setpoints.cooling_degc[k]), 1),
+            bool(enabled[k]),
+            reason,
+        )
+        if not steps or replace(step, at=steps[-1].at) != steps[-1]:
+            steps.append(step)
+    return tuple(steps)
