@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from agent.drivers.modbus_codec import (
     word_count,
 )
 from agent.drivers.modbus_wire import (
+    DEVICE_FAILURE,
     GATEWAY_CODES,
     ILLEGAL_ADDRESS,
     ILLEGAL_VALUE,
@@ -71,7 +71,7 @@ class ModbusDriver:
         self._wire = ModbusWire(device_id, device, next(iter(self._spans.values()), None))
         self._requests: list[Request] = []
         self._refused_blocks: set[Block] = set()
-        self._refused_tags: dict[str, int] = {}
+        self._refused_tags: set[str] = set()
         self._parted = False
         self._search_left = 0
         self._planned_at_call = -1
@@ -117,13 +117,12 @@ class ModbusDriver:
 
     def _plan(self) -> None:
         """Lay the blocks out anew on a new connection, and when a refusal has grown old."""
-        grown_old = self._refused_tags and elapsed_s() - self._planned_at_s > ASK_AGAIN_AFTER_S
+        grown_old = self._refused_blocks and elapsed_s() - self._planned_at_s > ASK_AGAIN_AFTER_S
         if self._planned_at_call == self._wire.link.calls and not grown_old:
             return
         self._planned_at_call, self._planned_at_s = self._wire.link.calls, elapsed_s()
         self._parted = False
         self._refused_blocks.clear()
-        self._refused_tags.clear()
         blocks = coalesce(
             self._spans.values(), max_registers=self._device.max_registers, max_gap=self._device.max_gap
         )
@@ -141,17 +140,16 @@ class ModbusDriver:
             return False
         now = self._clock.now()
         if isinstance(words, Refused):
-            if words.code in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):
+            if words.code in (ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE):
                 return await self._search(request, words, fresh)
             if words.code in GATEWAY_CODES:
                 return False
             for tag in request.tags:
                 self._last.forget(tag)
             return True
-        try:
-            values = request.codec.decode(words)
-        except struct.error:  # fewer registers than asked for
-            return True
+        values = request.codec.decode(words)
+        if self._refused_tags:
+            self._refused_tags.difference_update(request.tags)
         for tag, value in zip(request.tags, values, strict=True):
             if value is None:
                 self._last.forget(tag)
@@ -161,15 +159,19 @@ class ModbusDriver:
         return True
 
     async def _search(self, request: Request, refused: Refused, fresh: dict[str, Reading]) -> bool:
-        """Split a refused block until each refused value stands alone; remember the layout found."""
+        """Split a refused block until each refused value stands alone; keep the layout found."""
         self._refused_blocks.add(request.block)
         at = self._requests.index(request)
         halves = split(request.block)
         if halves is None:
-            del self._requests[at]
+            # A register that is not there is left out; one whose sensor failed may come back.
+            if refused.code != DEVICE_FAILURE:
+                del self._requests[at]
             for tag in request.tags:
-                self._refused_tags[tag] = refused.code
                 self._last.forget(tag)
+                if tag in self._refused_tags:
+                    continue
+                self._refused_tags.add(tag)
                 log.warning(
                     "point_refused device=%s tag=%s table=%s address=%d exception=%d",
                     self._id, tag, request.block.table, request.block.address, refused.code,

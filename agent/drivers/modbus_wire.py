@@ -17,7 +17,7 @@ from agent.drivers.modbus_codec import BIT_TABLES, with_bit
 from agent.drivers.writes import AWAY
 
 # Exception codes, Modbus Application Protocol V1.1b3, section 7.
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 1, 2, 3, 4
 GATEWAY_CODES = (10, 11)  # the gateway answers, the device behind it does not
 NEVER = 1_000_000_000  # silence is counted by Link, not by pymodbus
 

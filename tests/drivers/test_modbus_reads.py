@@ -236,14 +236,31 @@ async def test_a_gateway_that_loses_its_device_later_leaves_the_value_uncertain(
     assert readings["c1.p"] == (0.0, Quality.UNCERTAIN, NOON)
 
 
-async def test_another_exception_makes_the_block_bad(plc, drive):
+async def test_another_exception_makes_the_block_bad_and_the_value_comes_back(plc, drive):
     driver = await drive(plc.port, {"p": {"register": "holding", "address": 0}})
     await driver.read(driver.tags)
-    plc.refuse = lambda function, address, count: 4
+    plc.refuse = lambda function, address, count: 6
 
-    readings = await driver.read(driver.tags)
+    busy = await driver.read(driver.tags)
+    plc.refuse = lambda function, address, count: None
+    after = await driver.read(driver.tags)
 
-    assert readings["c1.p"] == (None, Quality.BAD, NOON)
+    assert busy["c1.p"] == (None, Quality.BAD, NOON)
+    assert after["c1.p"] == (0.0, Quality.GOOD, NOON)
+
+
+async def test_a_failed_sensor_loses_only_its_own_tag_and_comes_back(plc, drive, caplog):
+    driver = await drive(plc.port, {f"p{at}": {"register": "holding", "address": at} for at in range(8)})
+    plc.refuse = lambda function, address, count: 4 if address <= 5 < address + count else None
+
+    for _ in range(3):
+        failed = await driver.read(driver.tags)
+    plc.refuse = lambda function, address, count: None
+    after = await driver.read(driver.tags)
+
+    assert [tag for tag, reading in failed.items() if reading.quality is not Quality.GOOD] == ["c1.p5"]
+    assert {reading.quality for reading in after.values()} == {Quality.GOOD}
+    assert sum("point_refused" in line for line in caplog.messages) == 1
 
 
 async def test_an_answer_with_too_few_registers_is_no_value(plc, drive):
