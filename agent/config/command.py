@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.config.doubts import doubts
-from agent.config.fault import Fault
-from agent.config.load import SiteErrors, load_site, located
+from agent.config.fault import Fault, located
+from agent.config.load import SiteErrors, load_site
 from agent.config.reference import key_tables
 from agent.config.site import Site
 from agent.errors import ConfigError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from agent.config.where import Place, line_of, place_text
+from agent.config.where import Place, line_numbers, line_of, place_text
 from agent.errors import ConfigError
 
 
@@ -24,3 +24,10 @@ class Fault(NamedTuple):
         where = " ".join(text for text in (origin, place_text(self.place, table=self.table)) if text)
         where = where or "site.toml"
         return ConfigError(self.what, where=where, fix=self.fix)
+
+
+def located(faults: Iterable[Fault], file: str, text: str) -> list[ConfigError]:
+    """The faults as a person reads them, in the order of the lines of `text`."""
+    lines = line_numbers(text)
+    in_order = sorted(faults, key=lambda fault: line_of(fault.place, lines) or 0)
+    return [fault.error(file, lines) for fault in in_order]

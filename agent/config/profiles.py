@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from agent.config.fault import Fault, located
 from agent.config.parts import Part, Point
+from agent.config.schema_faults import schema_faults
+from agent.config.toml_text import parse_toml
 from agent.config.where import nearest
 from agent.errors import ConfigError
 
+DRIVERS = ("modbus-tcp", "opcua", "lines")
 SHIPPED = "agent.drivers.profiles"
 
 
@@ -95,6 +98,72 @@ def merged_points(profile: dict[str, Any], own: dict[str, Any], device: str) -> 
     return points
 
 
+class Merged(NamedTuple):
+    """What became of the devices' profiles. `errors` are of profile files, `faults` of site.toml."""
+
+    faults: tuple[Fault, ...]
+    errors: tuple[ConfigError, ...]
+    unusable: frozenset[str]  # devices whose points are not known for that reason
+
+
+def merge_profiles(raw: dict[str, Any], base: Path) -> Merged:
+    """Lay the points of each device of `raw` over those of its profile, in place.
+
+    `base` is the folder of site.toml. A device without the shape of one is left for the schema to name.
+    """
+    faults: list[Fault] = []
+    errors: dict[str, ConfigError] = {}  # by text: two devices of one make would name the same fault twice
+    unusable: set[str] = set()
+    devices = raw.get("devices")
+    for name, device in devices.items() if isinstance(devices, dict) else ():
+        if not isinstance(device, dict) or not isinstance(own := device.get("points", {}), dict):
+            continue
+        below: dict[str, Any] = {}
+        if isinstance(wanted := device.get("profile"), str):
+            place = ("devices", name, "profile")
+            table: dict[str, Any] = {}
+            try:
+                found = find_profile(wanted, base)
+                table = profile_table(found)
+                below = table["points"]
+            except ConfigError as error:
+                if error.where:
+                    errors[str(error)] = error
+                else:
+                    faults.append(Fault(place, error.what, error.fix))
+                unusable.add(name)
+            except ProfileErrors as several:
+                errors |= {str(error): error for error in several.errors}
+                unusable.add(name)
+            driver, meant = device.get("driver"), table.get("profile", {}).get("driver")
+            if meant and driver in DRIVERS and driver != meant:
+                faults.append(
+                    Fault(
+                        place,
+                        f"profile '{wanted}' is for driver \"{meant}\", but device '{name}' has driver \"{driver}\"",
+                        f'set driver = "{meant}", or take another profile',
+                    )
+                )
+                unusable.add(name)
+                continue
+        if below or own:
+            device["points"] = merged_points(below, own, name)
+    return Merged(tuple(faults), tuple(errors.values()), frozenset(unusable))
+
+
+class ProfileErrors(Exception):
+    """All faults of a profile file."""
+
+    def __init__(self, errors: list[ConfigError]) -> None:
+        super().__init__(*errors)
+        self.errors = errors
+
+
 def profile_table(found: ProfileText) -> dict[str, Any]:
-    """The parsed file. Raises TOMLDecodeError; its shape is checked by `Profile`."""
-    return tomllib.loads(found.text)
+    """The file's tables, which fit `Profile`. Raises ConfigError for no TOML, ProfileErrors for no profile."""
+    table = parse_toml(found.text, found.file)
+    try:
+        Profile.model_validate(table)
+    except ValidationError as error:
+        raise ProfileErrors(located(schema_faults(error, Profile), found.file, found.text)) from None
+    return table

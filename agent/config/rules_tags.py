@@ -16,7 +16,10 @@ from agent.units import CONVERSIONS
 def tag_faults(site: Site) -> Iterator[Fault]:
     """Faults of every reference to a tag, then of the list of tags that may be written."""
     found = uses(site)
+    yield from _absent_devices(site, found)
     for use in found:
+        if not _device_has_points(site, use.tag):
+            continue
         point = site.points.get(use.tag)
         if point is None:
             yield from _missing(site, use)
@@ -37,6 +40,31 @@ def tag_faults(site: Site) -> Iterator[Fault]:
             )
 
 
+def _device_has_points(site: Site, tag: str) -> bool:
+    device = site.devices.get(tag.partition(".")[0])
+    return device is not None and bool(device.points)
+
+
+def _absent_devices(site: Site, found: list[Use]) -> Iterator[Fault]:
+    """Devices that tags name and nobody describes: one fault each, at the first tag."""
+    absent: dict[str, list[Use]] = defaultdict(list)
+    for use in found:
+        device = use.tag.partition(".")[0]
+        if device not in site.devices:
+            absent[device].append(use)
+    owners = [unit.device for unit in site.hvac.units.values()] if site.hvac is not None else []
+    for device, named in absent.items():
+        if device in owners:
+            continue  # the unit's own key is named already
+        close = nearest(device, site.devices)
+        more = f" (and {len(named) - 1} more tags)" if len(named) > 1 else ""
+        yield Fault(
+            named[0].place,
+            f"{named[0].purpose}: device '{device}' of tag {named[0].tag}{more} is not described",
+            f"write {named[0].tag.replace(device, close, 1)}" if close else f"add [devices.{device}]",
+        )
+
+
 def _missing(site: Site, use: Use) -> Iterator[Fault]:
     device, _, point = use.tag.partition(".")
     if not use.named:
@@ -49,15 +77,9 @@ def _missing(site: Site, use: Use) -> Iterator[Fault]:
                 table=True,
             )
         return
-    if device not in site.devices:
-        what = f"device '{device}' of tag {use.tag} is not described"
-        close = nearest(device, site.devices)
-        fix = f"write {close}.{point}" if close else f"add [devices.{device}]"
-    else:
-        what = f"device '{device}' has no point '{point}'"
-        close = nearest(point, site.devices[device].points)
-        fix = f"write {device}.{close}" if close else f"add [devices.{device}.points.{point}]"
-    yield Fault(use.place, f"{use.purpose}: {what}", fix)
+    close = nearest(point, site.devices[device].points)
+    fix = f"write {device}.{close}" if close else f"add [devices.{device}.points.{point}]"
+    yield Fault(use.place, f"{use.purpose}: device '{device}' has no point '{point}'", fix)
 
 
 def _unit(use: Use, point: Point) -> Iterator[Fault]:

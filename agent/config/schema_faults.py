@@ -39,24 +39,33 @@ _KINDS = {
 }
 
 
-def schema_faults(error: ValidationError, model: type[BaseModel], prefix: Place = ()) -> list[Fault]:
-    """One Fault for each error, in the order of pydantic; `prefix` goes before each place."""
-    return [_fault(detail, model, prefix) for detail in error.errors(include_url=False)]
+def schema_faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """One Fault for each cause, in the order of pydantic."""
+    details = error.errors(include_url=False)
+    misspelt = {
+        (*detail["loc"][:-1], nearest(str(detail["loc"][-1]), keys_at(model, detail["loc"][:-1])))
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+    }
+    return [
+        _fault(detail, model)
+        for detail in details
+        if detail["type"] != "missing" or detail["loc"] not in misspelt
+    ]
 
 
-def _fault(detail: ErrorDetails, model: type[BaseModel], prefix: Place) -> Fault:
+def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
     is_key = detail["loc"][-1:] == ("[key]",)
-    inner: Place = detail["loc"][:-1] if is_key else detail["loc"]
-    place = prefix + inner
-    key = str(inner[-1]) if inner else ""
-    field = _field(model, inner)
+    place: Place = detail["loc"][:-1] if is_key else detail["loc"]
+    key = str(place[-1]) if place else ""
+    field = field_at(model, place)
     about = (field.description or "") if field else ""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
 
     if is_key:
         return Fault(place, f"'{key}' cannot be an id", _ID_FIX, table=True)
     if kind == "extra_forbidden":
-        return _unknown_key(place, key, _model_at(model, inner[:-1]), model)
+        return _unknown_key(place, key, keys_at(model, place[:-1]), model)
     if kind == "missing":
         table = _inner_model(field.annotation) if field is not None else None
         is_table = table is not None
@@ -101,8 +110,7 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], prefix: Place) -> Fault
 _ID_FIX = "begin with a letter; then letters, digits, '_' and '-', 48 at most"
 
 
-def _unknown_key(place: Place, key: str, owner: type[BaseModel] | None, root: type[BaseModel]) -> Fault:
-    known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
+def _unknown_key(place: Place, key: str, known: list[str], root: type[BaseModel]) -> Fault:
     close = nearest(key, known)
     if close:
         return Fault(place, f"'{key}' is not known here", f"write '{close}', or take the key out")
@@ -185,7 +193,25 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _field(model: type[BaseModel], place: Place) -> FieldInfo | None:
+def keys_at(model: type[BaseModel], place: Place) -> list[str]:
+    """The keys that the table at `place` may have; none where the schema has no such table."""
+    owner = _model_at(model, place)
+    return [field.alias or name for name, field in owner.model_fields.items()] if owner else []
+
+
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """What a key may be, where the schema lists it; () otherwise."""
+    kinds = (field.annotation, *typing.get_args(field.annotation))
+    return tuple(
+        choice
+        for kind in kinds
+        if typing.get_origin(kind) is typing.Literal
+        for choice in typing.get_args(kind)
+    )
+
+
+def field_at(model: type[BaseModel], place: Place) -> FieldInfo | None:
+    """The field of the schema that the key at `place` fills; None for an unknown key or an id."""
     owner = _model_at(model, place[:-1])
     if owner is None or not place:
         return None
