@@ -36,19 +36,24 @@ async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
 class Mosquitto:
     """A broker without persistence: whatever it had taken and not passed on dies with it."""
 
-    def __init__(self, directory: Path, port: int, extra: str = "") -> None:
+    def __init__(self, directory: Path, port: int) -> None:
         self.port = port
-        self._config = directory / "mosquitto.conf"
-        user = "user root\n" if os.geteuid() == 0 else ""
-        self._config.write_text(
-            f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n{user}{extra}"
-        )
+        self._file = directory / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
+        self.configure("")
+
+    def configure(self, listener: str) -> None:
+        """Write the configuration, with these lines for the listener."""
+        user = "user root\n" if os.geteuid() == 0 else ""
+        self._file.write_text(
+            f"{user}persistence false\nlog_dest none\nallow_anonymous true\n"
+            f"listener {self.port} 127.0.0.1\n{listener}"
+        )
 
     def start(self) -> None:
         program = mosquitto_program()
         assert program is not None
-        self._process = subprocess.Popen([program, "-c", str(self._config)], stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen([program, "-c", str(self._file)], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while True:
             try:
