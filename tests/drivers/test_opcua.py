@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 from asyncua import Server, ua
+from asyncua.server.internal_session import InternalSession
 
 from agent.clock import SimClock
 from agent.config.parts import Device, Point
@@ -350,6 +351,28 @@ async def test_a_server_that_accepts_and_never_answers_costs_nothing_after_the_f
     assert {reading.quality for reading in readings.values()} == {Quality.BAD}
     assert took_s < 2.0
     assert sum("device_lost" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_server_that_grants_few_nodes_a_request_is_asked_in_parts(hall, drive, monkeypatch):
+    asked: list[int] = []
+    read = InternalSession.read
+
+    async def read_a_hundred_at_most(session, parameters):
+        asked.append(len(parameters.NodesToRead))
+        if len(parameters.NodesToRead) > 100:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadTooManyOperations)
+        return await read(session, parameters)
+
+    many = {f"stage{number}": POINTS["stage"] for number in range(500)}
+    driver = await drive(hall.url, many)
+    monkeypatch.setattr(InternalSession, "read", read_a_hundred_at_most)
+
+    readings = await driver.read(driver.tags)
+
+    # 500, 250 and 125 are too many; 62 fit, and 500 = 8 x 62 + 4.
+    assert [size for size in asked if size != 1] == [500, 250, 125] + [62] * 8 + [4]
+    assert {reading.value for reading in readings.values()} == {2.0}
 
 
 @pytest.mark.parametrize(

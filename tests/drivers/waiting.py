@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 8.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
     """Poll until the condition holds; AssertionError when it has not within `within_s`."""
     deadline = time.monotonic() + within_s
     while not await condition():
