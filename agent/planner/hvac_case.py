@@ -69,12 +69,13 @@ class HvacCase:
 
     @property
     def discomfort_per_kh(self) -> float:
-        """Price of a kelvin hour out of the band."""
-        return DISCOMFORT_KWH_PER_KH * max(float(np.mean(np.abs(self.price_per_kwh))), LEAST_PRICE_PER_KWH)
+        """Price of a kelvin hour out of the band; a high demand charge does not buy comfort away."""
+        price = max(float(np.mean(np.abs(self.price_per_kwh))), LEAST_PRICE_PER_KWH)
+        return max(DISCOMFORT_KWH_PER_KH * price, 2.0 * self.demand_charge_per_kw)
 
     @property
     def over_limit_per_kwh(self) -> float:
-        """Price of energy above the site's limit."""
+        """Price of energy above the site's limit: the fuse comes before comfort."""
         return OVER_LIMIT_KWH_PER_KWH * max(float(np.max(np.abs(self.price_per_kwh))), LEAST_PRICE_PER_KWH)
 
 

@@ -11,22 +11,41 @@ times the time. The band is soft, so there is a plan from every temperature.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.planner.hvac_case import HvacCase
+from agent.planner.hvac_case import HvacCase, ZoneCase
 from agent.planner.hvac_model import FloatArray
+from agent.planner.hvac_schedule import LEAST_SPREAD_K, BoolArray, comfort_limits
 
+FULL_SHARE = 0.98
 _KINDS = 6  # columns of a zone: cooling, heating, air, mass, over, under
+
+
+LEAST_KW = 1e-3  # less is rounding of the solver
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedZone:
-    """Optimal course of a zone: air at the end of each step [degC], heating less cooling [kW]."""
+    """Optimal course of a zone: air at the end of each step [degC], heating less cooling [kW].
+
+    `at_capacity`: the unit gives all it has.
+    """
 
     air_degc: FloatArray
     heat_kw: FloatArray
+    at_capacity: BoolArray
+
+
+def stored_limits(zone: ZoneCase) -> tuple[FloatArray, FloatArray]:
+    """How far a zone may be cooled and heated ahead: to the comfort band's edges without people; with
+    people only so far that the other set-point still stands in the band. (low, high) by step, [degC]."""
+    low, high = comfort_limits(zone.zone)
+    return (
+        np.where(zone.wanted, zone.low_degc + LEAST_SPREAD_K, low),
+        np.where(zone.wanted, zone.high_degc - LEAST_SPREAD_K, high),
+    )
 
 
 class _Rows:
@@ -52,7 +71,51 @@ class _Rows:
 
 
 def optimal_course(case: HvacCase) -> Mapping[str, PlannedZone] | None:
-    """The optimum by zone; None where HiGHS gives none."""
+    """The optimum by zone; None where HiGHS gives none.
+
+    A linear programme would cool a night's worth into a hall until it is a cellar. Where the first
+    solution cools below (or heats above) what a set-point may ask for, the band ends there in a second.
+    """
+    planned = _solve(case)
+    if planned is None:
+        return None
+    bounded = _bounded(case, planned)
+    return planned if bounded is None else _solve(bounded)
+
+
+def _bounded(case: HvacCase, planned: Mapping[str, PlannedZone]) -> HvacCase | None:
+    """The case with bands that end where set-points do; None where none is passed."""
+    passed = False
+    units = []
+    for unit in case.units:
+        zones = []
+        for zone in unit.zones:
+            low, high = stored_limits(zone)
+            course = planned[zone.name]
+            cold = _stored(zone, course.heat_kw < -LEAST_KW) & (course.air_degc < low - 0.05)
+            warm = _stored(zone, course.heat_kw > LEAST_KW) & (course.air_degc > high + 0.05)
+            passed = passed or bool(cold.any() or warm.any())
+            zones.append(
+                replace(
+                    zone,
+                    low_degc=np.where(cold, np.minimum(low, zone.high_degc), zone.low_degc),
+                    high_degc=np.where(warm, np.maximum(high, zone.low_degc), zone.high_degc),
+                )
+            )
+        units.append(replace(unit, zones=tuple(zones)))
+    return replace(case, units=tuple(units)) if passed else None
+
+
+def _stored(zone: ZoneCase, acts: BoolArray) -> BoolArray:
+    """Steps that feel what the unit does: with people those it acts in, without also those after."""
+    felt = acts.copy()
+    for k in range(1, felt.size):
+        if felt[k - 1] and not zone.wanted[k] and not zone.wanted[k - 1]:
+            felt[k] = True
+    return felt
+
+
+def _solve(case: HvacCase) -> Mapping[str, PlannedZone] | None:
     # scipy costs 0.7 s and 38 MiB: a site without HVAC does not pay it.
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
@@ -122,9 +185,13 @@ def optimal_course(case: HvacCase) -> Mapping[str, PlannedZone] | None:
     if result.status != 0 or result.x is None:
         return None
     blocks = np.asarray(result.x[:size]).reshape(len(zones), _KINDS, steps)
+    used = dict.fromkeys((unit.name for unit in case.units), np.zeros(steps))
+    for (unit, _), block in zip(zones, blocks, strict=True):
+        share = block[0] / np.maximum(unit.cooling_kw, 1e-9) + block[1] / np.maximum(unit.heating_kw, 1e-9)
+        used[unit.name] = used[unit.name] + share
     return {
-        zone.name: PlannedZone(block[2], block[1] - block[0])
-        for (_, zone), block in zip(zones, blocks, strict=True)
+        zone.name: PlannedZone(block[2], block[1] - block[0], used[unit.name] > FULL_SHARE)
+        for (unit, zone), block in zip(zones, blocks, strict=True)
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from agent.config.site import Hvac, Zone
 from agent.domain import ZoneStep
 from agent.planner.hvac_case import Course, HvacCase, ZoneCase
-from agent.planner.hvac_lp import PlannedZone
+from agent.planner.hvac_lp import LEAST_KW, PlannedZone, stored_limits
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_schedule import (
     LEAST_SPREAD_K,
@@ -23,7 +23,7 @@ from agent.planner.hvac_schedule import (
 )
 
 # Thermostats swing about their set-point: comfort set-points stay this far inside the band.
-COMFORT_MARGIN_K = 0.2
+COMFORT_MARGIN_K = 0.1
 LEAST_HEAT_SHARE = 0.01  # of a unit's capacity; less is rounding
 OCCUPIED_STEP_K = 1.0  # people feel more than this in a quarter of an hour
 ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set-back edge
@@ -50,16 +50,14 @@ def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -
     """
     low, high = zone.low_degc, zone.high_degc
     floor, ceiling = setback_limits(zone.zone)
-    least_kw = 1e-3
-    cooling = np.where(planned.heat_kw < -least_kw, np.minimum(planned.air_degc, high), high)
-    heating = np.where(planned.heat_kw > least_kw, np.maximum(planned.air_degc, low), low)
-    comfort_low, comfort_high = comfort_limits(zone.zone)
-    cooling = np.where(
-        zone.wanted, np.clip(cooling, comfort_low, comfort_high), np.clip(cooling, floor, ceiling)
-    )
-    heating = np.where(
-        zone.wanted, np.clip(heating, comfort_low, comfort_high), np.clip(heating, floor, ceiling)
-    )
+    coldest, warmest = stored_limits(zone)
+    cools, heats = planned.heat_kw < -LEAST_KW, planned.heat_kw > LEAST_KW
+    # Out of the band by choice (a peak, a limit), not for want of capacity: then the choice is kept.
+    chosen = ~planned.at_capacity
+    cooling = np.where(cools, np.where(chosen, planned.air_degc, np.minimum(planned.air_degc, high)), high)
+    heating = np.where(heats, np.where(chosen, planned.air_degc, np.maximum(planned.air_degc, low)), low)
+    cooling = np.clip(cooling, np.minimum(coldest, high), ceiling)
+    heating = np.clip(heating, floor, np.maximum(warmest, low))
     for k in range(1, people.size):
         if people[k] and people[k - 1]:
             cooling[k] = np.clip(
@@ -68,7 +66,6 @@ def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -
             heating[k] = np.clip(
                 heating[k], heating[k - 1] - OCCUPIED_STEP_K, heating[k - 1] + OCCUPIED_STEP_K
             )
-    cools = planned.heat_kw < -least_kw
     heating = np.where(cools, np.minimum(heating, cooling - LEAST_SPREAD_K), heating)
     cooling = np.maximum(cooling, heating + LEAST_SPREAD_K)
     return SetPoints(_tenths(heating), _tenths(cooling))
@@ -160,6 +157,10 @@ def reasons_of(
                 and setpoints.heating_degc[k] > low + COMFORT_MARGIN_K + 0.05
             ):
                 out.append("heating ahead within the comfort band")
+            elif heat_kw is not None and (
+                setpoints.heating_degc[k] < low - 0.05 or setpoints.cooling_degc[k] > high + 0.05
+            ):
+                out.append("less than comfort: the site's power limit or peak")
             else:
                 out.append("comfort")
             continue
