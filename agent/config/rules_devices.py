@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from agent.config.fault import Fault
@@ -37,8 +39,7 @@ def device_faults(site: Site) -> Iterator[Fault]:
             elif device.driver == "opcua":
                 yield from _opcua_point(place, tag, point)
             yield from _write_range(place, tag, point, coded=device.driver != "lines")
-        if device.driver == "modbus-tcp":
-            yield from _overlaps(name, device)
+    yield from _overlaps(site)
     yield from _between(site)
 
 
@@ -83,7 +84,8 @@ def _address(name: str, device: Device, tick_s: float) -> Iterator[Fault]:
             f'add a profile = "...", or [devices.{name}.points.X]',
             table=True,
         )
-    if device.stale_after_s < 2 * tick_s:
+    # A simulator on JSON lines answers at every tick by what it is.
+    if device.driver != "lines" and device.stale_after_s < 2 * tick_s:
         yield Fault(
             (*place, "stale_after_s"),
             f"a value of '{name}' is stale after {device.stale_after_s:g} s, but is read every {tick_s:g} s: "
@@ -198,31 +200,70 @@ def _size(point: Point) -> int:
     return 1 if point.register_ in BIT_TABLES or point.bit is not None else REGISTERS.get(point.type, 1)
 
 
-def _overlaps(name: str, device: Device) -> Iterator[Fault]:
-    """Two values on one register. Bits of a word, and a word beside its bits, may share it if only read."""
-    placed = [
-        (p.register_, p.address, p.address + _size(p), key, p)
-        for key, p in device.points.items()
-        if p.register_ is not None and p.address is not None
-    ]
-    placed.sort(key=lambda row: row[:3])
-    for at, (table, start, end, key, point) in enumerate(placed):
-        for other_table, other_start, _, other_key, other in placed[at + 1 :]:
-            if other_table != table or other_start >= end:
-                break
-            if _may_share(point, other):
+class _Placed(NamedTuple):
+    """A value and the registers it stands on: `start` up to, not including, `end`."""
+
+    table: str
+    start: int
+    end: int
+    device: str
+    key: str
+    point: Point
+
+
+def _overlaps(site: Site) -> Iterator[Fault]:
+    """Two values on one register of a controller, whether in one device of site.toml or in two."""
+    controllers: dict[tuple[str, int, int], list[_Placed]] = defaultdict(list)
+    for name, device in site.devices.items():
+        if device.driver == "modbus-tcp":
+            controllers[device.host.lower() or name, device.port, device.unit_id] += [
+                _Placed(p.register_, p.address, p.address + _size(p), name, key, p)
+                for key, p in device.points.items()
+                if p.register_ is not None and p.address is not None
+            ]
+    same: dict[tuple[str, str], int] = defaultdict(int)
+    for placed in controllers.values():
+        for one, other in _clashes(placed):
+            if one.device != other.device:
+                first, second = sorted((one.device, other.device), key=list(site.devices).index)
+                same[first, second] += 1
                 continue
-            both = f"{table} register {max(start, other_start)}"
+            bit = (
+                f", bit {one.point.bit}"
+                if one.point.bit is not None and one.point.bit == other.point.bit
+                else ""
+            )
             yield Fault(
-                ("devices", name, "points", other_key),
-                f"{name}.{key} and {name}.{other_key} both stand on {both}"
-                + (f", bit {point.bit}" if point.bit is not None and point.bit == other.bit else ""),
+                ("devices", other.device, "points", other.key),
+                f"{one.device}.{one.key} and {other.device}.{other.key} both stand on {other.table} register "
+                f"{other.start}{bit}",
                 "correct the address of one, or the type of the longer one",
                 table=True,
             )
+    for (first, second), count in same.items():
+        device = site.devices[second]
+        yield Fault(
+            ("devices", second),
+            f"devices '{first}' and '{second}' are the same controller ({device.host} port {device.port} unit "
+            f"{device.unit_id}) and have {count} register{'s' if count > 1 else ''} in common",
+            "correct host, port or unit_id, or the addresses",
+            table=True,
+        )
+
+
+def _clashes(placed: list[_Placed]) -> Iterator[tuple[_Placed, _Placed]]:
+    """Pairs that overlap and may not, the one that begins first before the other."""
+    in_order = sorted(placed, key=lambda p: p[:3])
+    for at, one in enumerate(in_order):
+        for other in in_order[at + 1 :]:
+            if other.table != one.table or other.start >= one.end:
+                break
+            if not _may_share(one.point, other.point):
+                yield one, other
 
 
 def _may_share(one: Point, other: Point) -> bool:
+    """Bits of a word, and a word beside its bits as long as neither is written."""
     if one.bit is not None and other.bit is not None:
         return one.bit != other.bit
     word_and_bit = (one.bit is None) != (other.bit is None)
@@ -230,20 +271,8 @@ def _may_share(one: Point, other: Point) -> bool:
 
 
 def _between(site: Site) -> Iterator[Fault]:
-    controllers: dict[tuple[str, int, int], str] = {}
     nodes: dict[tuple[str, str], str] = {}
     for name, device in site.devices.items():
-        if device.driver == "modbus-tcp" and device.host:
-            key = (device.host.lower(), device.port, device.unit_id)
-            first = controllers.setdefault(key, name)
-            if first != name:
-                yield Fault(
-                    ("devices", name),
-                    f"devices '{first}' and '{name}' are the same: {device.host} port {device.port} "
-                    f"unit {device.unit_id}",
-                    "correct host, port or unit_id, or put all points into one device",
-                    table=True,
-                )
         if device.driver == "opcua":
             for point_id, point in device.points.items():
                 if point.node is None:

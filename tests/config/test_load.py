@@ -261,3 +261,20 @@ def test_lines_are_found_for_keys_tables_lists_and_what_stands_inside_a_line():
 def test_the_nearest_word_is_found_without_regard_to_case_and_none_if_nothing_is_near():
     assert nearest("Full_Power", ["full_power_kw", "full_flow_m3_min"]) == "full_power_kw"
     assert nearest("colour", ["name", "mode"]) is None
+
+
+def test_two_devices_on_one_controller_are_good_as_long_as_their_registers_differ():
+    more = (
+        '[devices.dryer]\ndriver = "modbus-tcp"\nhost = "127.0.0.1"\nport = 15020\nstale_after_s = 30\n'
+        '[devices.dryer.points.dew_point]\nregister = "input"\naddress = {}\nunit = "degC"\n'
+    )
+
+    # the header's flow takes input registers 2 and 3
+    apart = demo_with(more=more.format(4))
+    together = demo_with(more=more.format(3))
+
+    assert words_of(apart) == []
+    assert words_of(together) == [
+        "devices 'header' and 'dryer' are the same controller (127.0.0.1 port 15020 unit 1) and have 1 register "
+        "in common"
+    ]
