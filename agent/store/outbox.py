@@ -61,6 +61,7 @@ class Outbox:
         self.refused = 0
         self.quarantined = 0
         self._seq = 0
+        self._last_id = 0
         self._full = False
         self._paused = False
         self._database = Database(
@@ -99,14 +100,18 @@ class Outbox:
         stamp = at.timestamp()
         row = (self.epoch, seq, topic, payload, stamp, _crc(self.epoch, seq, topic, payload, stamp))
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT INTO message (epoch, seq, topic, payload, at, crc) VALUES (?, ?, ?, ?, ?, ?)", row
-            )
+        def work(connection: sqlite3.Connection) -> int:
+            # A file begun anew while we run would count ids from 1 again: whoever walks by id would miss them.
+            used = connection.execute(
+                "SELECT max(seq) FROM sqlite_sequence WHERE name = 'message'"
+            ).fetchone()
+            row_id = max(self._last_id, used[0] or 0) + 1
+            connection.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)", (row_id, *row))
+            return row_id
 
         while self._database.has_room():
             try:
-                self._database.run(work)
+                self._last_id = self._database.run(work)
             except NoRoomError:
                 if self._drop_oldest() == 0:
                     break

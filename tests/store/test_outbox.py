@@ -150,3 +150,25 @@ def test_the_newest_messages_of_the_running_epoch_come_newest_last(outbox: Outbo
     newest = outbox.newest(2)
 
     assert [m.seq for m in newest] == [4, 5]
+
+
+def test_after_a_file_broke_in_the_run_ids_and_numbers_go_on(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "o.db")
+    for _ in range(50):
+        outbox.put("t", b"x" * 2000, AT)
+    connection = outbox._database._connection
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (tmp_path / "o.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096 * 20)
+    # The pages stand in this connection's cache; a small cache makes it read the disk.
+    connection.execute("PRAGMA shrink_memory")
+    connection.execute("PRAGMA cache_size=1")
+
+    seq = outbox.put("t", b"after", AT)
+    (left,) = outbox.batch(10)
+    outbox.close()
+
+    assert seq == 51
+    assert (left.id, left.seq, left.oldest_seq, left.payload) == (51, 51, 51, b"after")
+    assert len(list(tmp_path.glob("o.db.corrupt-*Z"))) == 1
