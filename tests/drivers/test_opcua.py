@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.server.internal_session import InternalSession
 
 from agent.clock import SimClock
@@ -17,62 +16,10 @@ from agent.domain import Command, Quality
 from agent.drivers.opcua import OpcUaDriver, to_variant, true_at
 from agent.drivers.scaling import EncodeError
 from agent.errors import ConfigError
+from tests.drivers.hall import Freezer, Hall, free_port
 from tests.drivers.waiting import until
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-class Hall:
-    """An asyncua server with the nodes of a hall."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"opc.tcp://127.0.0.1:{port}/"
-
-    async def start(self) -> Hall:
-        # The address space takes 0.5 s of CPU to build; nodes are added to it afterwards.
-        self.server = Server()
-        await self.server.init()
-        self.server.set_endpoint(self.url)
-        self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        index = await self.server.register_namespace("urn:hall")
-        assert index == 2
-        objects = self.server.nodes.objects
-        self.temperature = await self.add(objects, "Temperature", 68.0, ua.VariantType.Float)
-        self.setpoint = await self.add(objects, "Setpoint", 20.5, ua.VariantType.Float)
-        self.enable = await self.add(objects, "Enable", False, ua.VariantType.Boolean)
-        self.stage = await self.add(objects, "Stage", 2, ua.VariantType.UInt16)
-        self.name = await self.add(objects, "Name", "north", ua.VariantType.String)
-        self.fixed = await self.add(objects, "Fixed", 1.0, ua.VariantType.Double)
-        self.locked = await self.add(objects, "Locked", 1.0, ua.VariantType.Double)
-        self.clamped = await self.add(objects, "Clamped", 20.0, ua.VariantType.Float)
-        for node in (self.clamped, self.setpoint, self.enable, self.stage, self.name):
-            await node.set_writable()
-        # Without a stamp, which would be the wall clock's and here lie in the future.
-        await self.put(self.stage, ua.DataValue(ua.Variant(2, ua.VariantType.UInt16)))
-        await self.server.start()
-        return self
-
-    async def add(self, parent, name, value, kind):
-        return await parent.add_variable(ua.NodeId(name, 2), f"2:{name}", value, kind)
-
-    async def put(self, node, data: ua.DataValue) -> None:
-        await self.server.iserver.isession.write(
-            ua.WriteParameters(
-                NodesToWrite=[
-                    ua.WriteValue(NodeId=node.nodeid, AttributeId=ua.AttributeIds.Value, Value=data)
-                ]
-            )
-        )
-
-    async def stop(self) -> None:
-        await self.server.stop()
 
 
 # One server for all tests: asyncua takes a second to build its address space.
@@ -272,41 +219,6 @@ async def test_a_server_dead_at_start_then_up_then_killed_then_back(drive, clock
     assert told == ["device_lost", "device_back"] * 2
 
 
-class Freezer:
-    """A TCP relay that can stop passing bytes on, as a stopped process does."""
-
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
-        self.running = asyncio.Event()
-        self.running.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> int:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        return self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        onward = await asyncio.open_connection("127.0.0.1", self._target_port)
-        for source, sink in ((reader, onward[1]), (onward[0], writer)):
-            self._tasks.add(asyncio.create_task(self._pump(source, sink)))
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                await self.running.wait()
-                sink.write(data)
-        except ConnectionError:
-            pass
-        finally:
-            sink.close()
-
-
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_frozen_server_costs_two_timeouts_and_is_found_again_when_it_thaws(hall, drive):
     freezer = Freezer(hall.port)
@@ -351,6 +263,56 @@ async def test_a_server_that_accepts_and_never_answers_costs_nothing_after_the_f
     assert {reading.quality for reading in readings.values()} == {Quality.BAD}
     assert took_s < 2.0
     assert sum("device_lost" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_write_that_is_not_answered_is_handed_back_when_the_server_thaws(hall, drive):
+    freezer = Freezer(hall.port)
+    driver = await drive(f"opc.tcp://127.0.0.1:{await freezer.start()}/", timeout_s=0.3)
+    await driver.write([command("hall.setpoint", 21.0)])
+    freezer.running.clear()
+
+    results = await driver.write([command("hall.setpoint", 22.0), command("hall.setpoint", None)])
+    away = await driver.write([command("hall.setpoint", None), command("hall.enable", 1.0)])
+    freezer.running.set()
+
+    async def handed_back() -> bool:
+        await driver.release()
+        return await hall.setpoint.read_value() == 20.5
+
+    await until(handed_back)
+    await driver.close()
+    await freezer.stop()
+
+    assert [result.error for result in results] == ["write: the device does not answer"] * 2
+    assert [result.error for result in away] == ["the device does not answer"] * 2
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_session_that_the_server_has_forgotten_is_made_anew(hall, drive, monkeypatch, caplog):
+    forgotten: list[str] = []
+    read = InternalSession.read
+
+    async def forget_once(session, parameters):
+        if not forgotten:
+            forgotten.append("session")
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadSessionIdInvalid)
+        return await read(session, parameters)
+
+    driver = await drive(hall.url)
+    await driver.read(driver.tags)
+    monkeypatch.setattr(InternalSession, "read", forget_once)
+
+    async def good() -> bool:
+        return (await driver.read(driver.tags))["hall.stage"].quality is Quality.GOOD
+
+    await until(good)
+
+    assert forgotten == ["session"]
+    assert [line for line in caplog.messages if "device" in line and "point" not in line] == [
+        "device_lost device=hall reason=BadSessionIdInvalid",
+        "device_back device=hall",
+    ]
 
 
 @pytest.mark.asyncio(loop_scope="module")
