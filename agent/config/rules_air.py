@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from agent.config.fault import Fault
 from agent.config.site import Machine, Site, Station
 from agent.config.uses import has_own_life
 from agent.config.where import Place
+from agent.units import to_canonical
 
 # Full-load power of an air compressor per free air: 4.5-10 kW/(m3/min) at 4-13 bar in catalogues
 # (CAGI data sheets, MEASUR). Outside the wider span one of the numbers is in another unit.
 _LEAST_KW_MIN_M3 = 2.5
 _MOST_KW_MIN_M3 = 20.0
+_USUAL_KW_MIN_M3 = 6.5
+_FLOW_UNITS = ("m3/h", "l/s", "l/min", "cfm")
 # A dead-man shorter than this many ticks trips when a single write is lost.
 _DEAD_MAN_TICKS = 3.0
 
@@ -116,13 +120,14 @@ def _altitude(site: Site, place: Place, station: Station) -> Iterator[Fault]:
 def _nameplate(place: Place, key: str, machine: Machine) -> Iterator[Fault]:
     specific = machine.specific_power_kw_min_m3
     if not _LEAST_KW_MIN_M3 <= specific <= _MOST_KW_MIN_M3:
-        in_hours = _LEAST_KW_MIN_M3 <= specific * 60 <= _MOST_KW_MIN_M3
-        litres = _LEAST_KW_MIN_M3 <= specific / 0.06 <= _MOST_KW_MIN_M3
+        # The unit in which the flow would make the most ordinary machine.
+        likely = min(
+            _FLOW_UNITS, key=lambda unit: abs(math.log(specific / to_canonical(1.0, unit) / _USUAL_KW_MIN_M3))
+        )
+        flow_m3_min = to_canonical(machine.full_flow_m3_min, likely)
         guess = (
-            f"full_flow_m3_min = {machine.full_flow_m3_min / 60:.4g} if the flow was given in m3/h"
-            if in_hours
-            else f"full_flow_m3_min = {machine.full_flow_m3_min * 0.06:.4g} if the flow was given in l/s"
-            if litres
+            f"full_flow_m3_min = {flow_m3_min:.4g} if the flow was given in {likely}"
+            if _LEAST_KW_MIN_M3 <= machine.full_power_kw / flow_m3_min <= _MOST_KW_MIN_M3
             else "correct full_power_kw or full_flow_m3_min; 5 to 10 kW per m3/min is usual"
         )
         yield Fault(

@@ -69,7 +69,10 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
     if kind == "missing":
         table = _inner_model(field.annotation) if field is not None else None
         is_table = table is not None
-        name = f"table [{'.'.join(str(part) for part in place)}]" if is_table else f"'{key}'"
+        name = f"'{key}'"
+        if field is not None and table is not None:
+            by_id = typing.get_origin(field.annotation) is dict
+            name = f"table [{'.'.join(str(part) for part in (*place, *(['X'] if by_id else [])))}]"
         where = place if is_table else place[:-1]
         needs = [n for n, f in table.model_fields.items() if f.is_required()] if table is not None else []
         about = f" with {', '.join(needs)}" if needs else _in_words(about)
