@@ -67,7 +67,7 @@ class Consumer:
             await asyncio.wait_for(self._ready.wait(), _CONNECT_S)
         except (OSError, TimeoutError) as error:
             raise BrokerUnreachableError(
-                f"no broker answers at {self._host}:{self._port} ({error or 'no word in time'})",
+                f"no broker answers at {self._host}:{self._port} ({type(error).__name__})",
                 where="--broker",
                 fix="start it, or give the address that the sites' [uplink] broker names",
             ) from None

@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-COLUMNS = (
-    ("kWh", "energy_corrected_kwh", "{:,.0f}"),
-    ("cost", "cost", "{:,.0f}"),
-    ("kW/(m3/min)", "specific_power_kw_min_m3", "{:.2f}"),
-    ("air m3", "air_delivered_m3", "{:,.0f}"),
-    ("short m3", "air_short_m3", "{:.1f}"),
-    ("below min", "time_below_min_share", "{:.3%}"),
+ROWS = (
+    ("energy kWh", "energy_corrected_kwh", "{:,.0f}"),
+    ("cost {currency}", "cost", "{:,.2f}"),
+    ("kW per m3/min", "specific_power_kw_min_m3", "{:.2f}"),
+    ("air delivered m3", "air_delivered_m3", "{:,.0f}"),
+    ("air short m3", "air_short_m3", "{:.1f}"),
+    ("time below min", "time_below_min_share", "{:.3%}"),
     ("worst dip bar", "worst_dip_bar", "{:.2f}"),
     ("mean bar", "mean_pressure_bar_g", "{:.2f}"),
-    ("idle", "idle_energy_share", "{:.1%}"),
+    ("idle energy", "idle_energy_share", "{:.1%}"),
     ("max starts/h", "max_starts_per_hour", "{:d}"),
 )
 
 
 def account_table(runs: Mapping[str, Mapping[str, Any]], *, title: str, currency: str) -> Table:
-    """One row per controller; the last columns hold the first row's saving against each of the others."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("controller")
-    for name, _, _ in COLUMNS:
-        table.add_column(f"cost {currency}" if name == "cost" else name, justify="right")
-    table.add_column("starts", justify="right")
-    table.add_column("agent saves", justify="right")
+    """One column per controller, so that it fits a narrow terminal; last the agent's saving against each."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("")
+    for name in runs:
+        table.add_column(name.replace(":", "\n"), justify="right", no_wrap=True)
+    for label, key, form in ROWS:
+        table.add_row(label.format(currency=currency), *(_cell(run.get(key), form) for run in runs.values()))
+    table.add_row("starts", *(str(sum(run.get("starts", {}).values())) for run in runs.values()))
     agent = next((run for name, run in runs.items() if name.startswith("agent")), None)
-    for name, run in runs.items():
-        cells = [_cell(run.get(key), form) for _, key, form in COLUMNS]
-        starts = run.get("starts", {})
-        saved = "" if agent is None or name.startswith("agent") else saving_text(agent, run)
-        table.add_row(name, *cells, str(sum(starts.values())), saved)
+    if agent is not None and len(runs) > 1:
+        savings = ("" if run is agent else saving_text(agent, run) for run in runs.values())
+        table.add_row("agent saves", *savings, style="bold")
     return table
 
 

@@ -72,6 +72,8 @@ class TwinPlant:
                 compressor = air.compressors[machine_name]
                 for role, read in _reads_of(compressor).items():
                     self._reads[machine.tag(role)] = read
+                # A machine's own gauge stands before dryer and filters; the header's pressure serves for it.
+                self._reads[machine.tag("discharge_pressure")] = _pressure_of(air)
                 for role, write in _writes_of(compressor).items():
                     self._writes[machine.tag(role)] = write
             if settled:
@@ -148,6 +150,9 @@ def _reads_of(compressor: Compressor) -> dict[str, Callable[[], float | None]]:
         "load": lambda: float(compressor.order_load),
         "output_share_set": lambda: compressor.order_share,
         "heartbeat": lambda: compressor.heartbeat,
+        "hours_run": lambda: compressor.hours_run_s,
+        "hours_loaded": lambda: compressor.hours_loaded_s,
+        "starts": lambda: float(compressor.starts),
     }
     return reads
 

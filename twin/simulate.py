@@ -158,7 +158,7 @@ def _run(
     plant.settle(level(0.0))
     step_s = scene.step_s
     total = int((scene.end_at - scene.start_at).total_seconds() / step_s)
-    warm = int(min(WARM_UP_S, 0.1 * total * step_s) / step_s)
+    warm = int(min(WARM_UP_S, 0.5 * total * step_s) / step_s)
     price = _price_reader(scene)
     cost = 0.0
     for index in range(total):

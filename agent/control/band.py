@@ -95,7 +95,10 @@ class Band:
             # A released machine is relieved at once by those that stay: no waiting for the band's edge.
             want_load, trim = self._loading(usable, wanted)
         self._loaded, self._trim = want_load, trim
-        wishes = self._wishes(view, demand, memory, active, want_load, trim, pressure, low, middle)
+        relieved = self._capacity(usable) >= wanted and not (want_load & ~active and pressure < low)
+        wishes = self._wishes(
+            view, demand, memory, active, want_load, trim, pressure, middle, relieved=relieved
+        )
         return Decision(wishes, tuple(reasons), slope, rescued)
 
     def _machines_now(self, view: StationView, memory: StationMemory) -> tuple[int, int, float, float]:
@@ -194,8 +197,9 @@ class Band:
         want_load: int,
         trim: int,
         pressure: float,
-        low: float,
         middle: float,
+        *,
+        relieved: bool,
     ) -> tuple[Order, ...]:
         fleet = self._fleet
         others = sum(
@@ -220,9 +224,9 @@ class Band:
             if not seen.running:
                 wishes.append(STOP)
                 continue
-            # Released: it goes on delivering while the pressure needs it, then stops for good.
-            if load and pressure < low:
-                wishes.append(Order(run=True, load=True, share=share))
+            # Released: it stays until those that are meant to run can carry the demand without it.
+            if not relieved:
+                wishes.append(Order(run=True, load=load, share=share))
                 continue
             limit = fleet.machines[index].max_starts_per_hour - _START_RESERVE
             few_starts = past.starts_within(view.at_s, HOUR_S) < limit

@@ -40,6 +40,7 @@ class ComfortGuard:
         self._hvac = hvac
         self._writable = writable
         self._past = {name: _ZonePast({}) for name in hvac.zones}
+        self._enabled: dict[str, float] = {}
         self._beat = 0
 
     def sensor_fault(self, name: str, snapshot: Snapshot) -> str:
@@ -99,6 +100,7 @@ class ComfortGuard:
         for name, zone in self._hvac.zones.items():
             out += self._hand_back(name, zone, snapshot)
         not_after = snapshot.at + timedelta(seconds=_LIFE_S)
+        self._enabled.clear()
         out += [
             Command(unit.enable, None, not_after, "hand back")
             for unit in self._hvac.units.values()
@@ -112,10 +114,14 @@ class ComfortGuard:
         out: list[Command] = []
         for name, unit in self._hvac.units.items():
             if name not in enabled:
+                self._enabled.pop(name, None)
                 continue
             if unit.enable is not None and unit.enable in self._writable:
                 value = float(enabled[name])
                 standing = snapshot.value(unit.enable)
+                if standing is None:
+                    standing = self._enabled.get(name)
+                self._enabled[name] = value
                 if standing is None or abs(standing - value) > 0.5:
                     out.append(Command(unit.enable, value, not_after, "schedule", plan_id))
             if unit.heartbeat is not None and unit.heartbeat in self._writable:

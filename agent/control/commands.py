@@ -27,6 +27,8 @@ class OrderWriter:
             for machine in fleet.machines
         )
         self._beat = 0
+        # What was ordered last: it stands for the device's own word where that is not to be had.
+        self._ordered: dict[str, float] = {}
 
     def commands(
         self, snapshot: Snapshot, orders: Sequence[Order | None], *, tick_s: float, reason: str, plan_id: str
@@ -41,13 +43,13 @@ class OrderWriter:
         out: list[Command] = []
         for order, (enable, heartbeat, run, load, share) in zip(orders, self._tags, strict=True):
             if order is None:
-                _put(out, snapshot, enable, 0.0, not_after, reason, plan_id)
+                self._put(out, snapshot, enable, 0.0, not_after, reason, plan_id)
                 continue
-            _put(out, snapshot, run, float(order.run), not_after, reason, plan_id)
-            _put(out, snapshot, load, float(order.load), not_after, reason, plan_id)
+            self._put(out, snapshot, run, float(order.run), not_after, reason, plan_id)
+            self._put(out, snapshot, load, float(order.load), not_after, reason, plan_id)
             if order.share is not None:
-                _put(out, snapshot, share, order.share, not_after, reason, plan_id, step=_SHARE_STEP)
-            _put(out, snapshot, enable, 1.0, not_after, reason, plan_id)
+                self._put(out, snapshot, share, order.share, not_after, reason, plan_id, step=_SHARE_STEP)
+            self._put(out, snapshot, enable, 1.0, not_after, reason, plan_id)
             if heartbeat is not None:
                 out.append(Command(heartbeat, float(self._beat), not_after, "alive", plan_id))
         return out
@@ -57,23 +59,26 @@ class OrderWriter:
         not_after = snapshot.at + timedelta(seconds=COMMAND_LIFE_S)
         out: list[Command] = []
         for enable, *_ in self._tags:
-            _put(out, snapshot, enable, 0.0, not_after, reason, "")
+            self._put(out, snapshot, enable, 0.0, not_after, reason, "")
         return out
 
-
-def _put(
-    out: list[Command],
-    snapshot: Snapshot,
-    tag: str | None,
-    value: float,
-    not_after: datetime,
-    reason: str,
-    plan_id: str,
-    *,
-    step: float = 1e-6,
-) -> None:
-    if tag is None:
-        return
-    standing = snapshot.value(tag)
-    if standing is None or abs(standing - value) >= step:
-        out.append(Command(tag, value, not_after, reason, plan_id))
+    def _put(
+        self,
+        out: list[Command],
+        snapshot: Snapshot,
+        tag: str | None,
+        value: float,
+        not_after: datetime,
+        reason: str,
+        plan_id: str,
+        *,
+        step: float = 1e-6,
+    ) -> None:
+        if tag is None:
+            return
+        standing = snapshot.value(tag)
+        if standing is None:
+            standing = self._ordered.get(tag)
+        if standing is None or abs(standing - value) >= step:
+            self._ordered[tag] = value
+            out.append(Command(tag, value, not_after, reason, plan_id))

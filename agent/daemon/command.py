@@ -80,7 +80,7 @@ async def serve(site: Site, state: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     if uplink is not None:
-        uplink.start(handler(daemon))
+        uplink.start(handler(daemon)).add_done_callback(_uplink_ended)
     try:
         await daemon.start()
         await daemon.run(stopped)
@@ -92,6 +92,13 @@ async def serve(site: Site, state: Path) -> None:
         for store in (history, ledger, outbox):
             if store is not None:
                 store.close()
+
+
+def _uplink_ended(task: asyncio.Task[None]) -> None:
+    """A fault in our own code ends the process: systemd starts it anew, the machines are in local control."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("uplink_failed", error=repr(error))
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _credential(name: str) -> str | None:

@@ -111,7 +111,7 @@ class Daemon:
         self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived}))
         await self._actuate(snapshot, commands, events)
         if events:
-            self.ledger.append_all(events)
+            self._keep(events, snapshot)
         if self.reporter is not None:
             self.reporter.report(self, derived, events)
         self.ticks += 1
@@ -127,6 +127,8 @@ class Daemon:
             if runtime.was_controlling:
                 commands += runtime.writer.hand_back(Snapshot(now, snapshot.readings), reason)
                 runtime.was_controlling = False
+        if self.hvac is not None:
+            commands += self.hvac.hand_back(snapshot)
         events: list[tuple[str, datetime, dict[str, object]]] = []
         await self._actuate(Snapshot(now, snapshot.readings), commands, events)
         await asyncio.gather(*(driver.release() for driver in self.drivers.values()))
@@ -150,6 +152,19 @@ class Daemon:
             {"station": station_id, "mode": mode.value, "why": why, "granted": granted},
         )
         return granted
+
+    def _keep(self, events: list[tuple[str, datetime, dict[str, object]]], snapshot: Snapshot) -> None:
+        """Write the tick's events down; a command that cannot be recorded must not be followed by another."""
+        lost = self.ledger.lost
+        self.ledger.append_all(events)
+        if self.ledger.lost == lost:
+            return
+        now_s = snapshot.at.timestamp()
+        for runtime in self.stations.values():
+            runtime.control.switch.fall_now(now_s, "the ledger has no room: commands cannot be recorded")
+        if self.hvac is not None:
+            self.hvac.switch.fall_now(now_s, "the ledger has no room: commands cannot be recorded")
+        log.error("ledger_full", lost=self.ledger.lost, consequence="control is handed back")
 
     async def _sense(self) -> Snapshot:
         parts = await asyncio.gather(*(driver.read(driver.tags) for driver in self.drivers.values()))
@@ -260,6 +275,8 @@ class Daemon:
             return
         self.gate.written(command.tag, now)
         self._write_faults.pop(command.tag, None)
+        if self.hvac is not None and command.value is not None:
+            self.hvac.wrote(command.tag, command.value)
         if command.reason == "alive":
             return
         before = snapshot.value(command.tag)

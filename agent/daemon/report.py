@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent import notify
 from agent.domain import Reading, Snapshot
+from agent.store.ledger import Head
 
 if TYPE_CHECKING:
     from agent.daemon.loop import Daemon
@@ -36,8 +37,10 @@ class Sender(Protocol):
         """Take a tick's readings in."""
         ...
 
-    def event(self, kind: str, at: datetime, fields: Mapping[str, object]) -> None:
-        """Send an event."""
+    def event(
+        self, kind: str, at: datetime, fields: Mapping[str, object], ledger: Head | None = None
+    ) -> None:
+        """Send an event with the end of the ledger's chain."""
         ...
 
 
@@ -71,7 +74,7 @@ class Reporter:
             self._uplink.report(Snapshot(snapshot.at, {**snapshot.readings, **derived}))
             for kind, at, fields in events:
                 if kind in _UPSTREAM:
-                    self._uplink.event(kind, at, fields)
+                    self._uplink.event(kind, at, fields, daemon.ledger.head)
         if self._service:
             self._tell_service(daemon, snapshot.at)
         if self._watch is not None:

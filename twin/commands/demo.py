@@ -101,16 +101,27 @@ def train(scene: DemoScene, state: Path, console: Console) -> Model | None:
         console.print(f"the trained model is refused ({error}); the naive rule forecasts", style="yellow")
         return None
     console.print(
-        f"trained {path.name}: {len(content) / 1024:.0f} kB, pinball {model.meta.get('fc.metrics', 'not judged')[:120]}",
+        f"trained {path.name} ({len(content) / 1024:.0f} kB) on four weeks of the plant's past: {_trial(model)}",
         highlight=False,
     )
     return model
 
 
+def _trial(model: Model) -> str:
+    """How the model did on the last days of its training data."""
+    metrics = json.loads(model.meta.get("fc.metrics", "{}"))
+    own, naive = metrics.get("judge_pinball"), metrics.get("judge_naive_pinball")
+    if own is None:
+        return "not judged"
+    return f"pinball {own:.2f} m3/min" + (f", naive rule {naive:.2f}" if naive is not None else "")
+
+
 def _account(scene: DemoScene, result: DemoResult) -> dict[str, dict[str, Any]]:
     """The agent's books from the wire beside the baselines on the same day."""
     day = Scene(scene.site, scene.station_id, scene.day, scene.start_at, scene.end_at, scene.seed)
-    runs: dict[str, dict[str, Any]] = {"agent": books_figures(result.books)}
+    runs: dict[str, dict[str, Any]] = {
+        "agent": {**books_figures(result.books), "cost": round(result.cost, 4)}
+    }
     for order in ORDER_NAMES:
         runs[f"cascade:{order}"] = summary(run_cascade(day, Cascade(day.station, order=order)), scene.seed)
     runs["sequencer:typical"] = summary(run_sequencer(day, Sequencer(day.station)), scene.seed)

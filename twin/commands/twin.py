@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ them as to real ones. Stops at Ctrl-C, or after --days.
 _EPILOG = """\
 lock-step (--lockstep): nothing moves by itself. The first line on standard output is
 {"ready": true}; then each line {"advance_to": "2026-03-02T06:00:10Z"} on standard input is answered
-by one line with pressure, power and machines. When standard input ends, the plant lives on by
+by one line with pressure, power and machines; {"open_books": true} begins to count energy and air
+anew, {"books": true} gives the count. When standard input ends, the plant lives on by
 itself at 60 times real time for --after-eof-s simulated seconds, one line each 5, then exits 0.
 
 exit status:
@@ -206,15 +208,32 @@ async def lockstep(wire: Wire, *, after_eof_s: float) -> None:
             if not line.strip():
                 continue
             try:
-                at = advance_of(line)
+                say(await obey(wire, line))
             except DataError as error:
                 say({"error": error.as_dict()})
-                continue
-            await wire.servers.advance_to(at)
-            say(wire.state())
         await live_on(wire, after_eof_s)
     finally:
         await wire.servers.stop()
+
+
+async def obey(wire: Wire, line: bytes) -> dict[str, Any]:
+    """Do what one lock-step line asks and give the answer. Raises DataError."""
+    match request_of(line):
+        case {"advance_to": str(text)}:
+            try:
+                at = parse_instant(text)
+            except ValueError:
+                raise not_understood(line) from None
+            await wire.servers.advance_to(at)
+            return wire.state()
+        case {"open_books": True}:
+            for air in wire.plant.stations.values():
+                air.open_books()
+            return {"books": "open"}
+        case {"books": True}:
+            return {"stations": {name: asdict(air.books) for name, air in wire.plant.stations.items()}}
+        case _:
+            raise not_understood(line)
 
 
 async def live_on(wire: Wire, span_s: float) -> None:
@@ -228,17 +247,22 @@ async def live_on(wire: Wire, span_s: float) -> None:
         say(wire.state())
 
 
-def advance_of(line: bytes) -> datetime:
-    """The instant of a lock-step line. Raises DataError."""
+def request_of(line: bytes) -> Any:
+    """The JSON of a lock-step line. Raises DataError."""
     try:
-        return parse_instant(json.loads(line)["advance_to"])
-    except (ValueError, TypeError, KeyError, AttributeError):
-        text = line.decode(errors="replace").strip()
-        raise DataError(
-            f"not understood: {text[:80]}",
-            where="standard input",
-            fix='write lines such as {"advance_to": "2026-03-02T06:00:10Z"}',
-        ) from None
+        return json.loads(line)
+    except ValueError:
+        raise not_understood(line) from None
+
+
+def not_understood(line: bytes) -> DataError:
+    """The error for a line that asks for nothing known."""
+    text = line.decode(errors="replace").strip()
+    return DataError(
+        f"not understood: {text[:80]}",
+        where="standard input",
+        fix='write lines such as {"advance_to": "2026-03-02T06:00:10Z"}',
+    )
 
 
 async def standard_input() -> asyncio.StreamReader:

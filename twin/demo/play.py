@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from agent.clock import elapsed_s
+from agent.config.site import Site
 from agent.daemon.loop import Daemon
 from agent.daemon.report import Reporter
 from agent.drivers.build import build_driver
 from agent.inference.model import Model
+from agent.planner.prices import price_at
 from agent.store.history import History
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
@@ -33,6 +36,7 @@ class DemoResult:
     """What came of the day: the twin's own books, and what went over the wire."""
 
     books: dict[str, Any]
+    cost: float
     zones: dict[str, Any]
     broker: str
     messages: int
@@ -40,6 +44,26 @@ class DemoResult:
     wall_s: float
     commands: int
     ledger_sound: bool
+
+
+class CostMeter:
+    """What the station's energy costs, read off the twin's meter at each tick."""
+
+    def __init__(self, site: Site, station_id: str) -> None:
+        self._tariff, self._zone = site.tariff, ZoneInfo(site.site.timezone)
+        self._station_id = station_id
+        self._energy_kwh: float | None = None
+        self.cost = 0.0
+
+    def take(self, at: datetime, state: Mapping[str, Any]) -> None:
+        """One reading of the meter."""
+        station = state.get("stations", {}).get(self._station_id)
+        if station is None:
+            return
+        energy = float(station["energy_kwh"])
+        if self._energy_kwh is not None:
+            self.cost += (energy - self._energy_kwh) * price_at(self._tariff, self._zone, at)
+        self._energy_kwh = energy
 
 
 async def play(
@@ -66,13 +90,19 @@ async def play(
         consumer = Consumer(site.uplink.broker, site.uplink.topic_root)
         await consumer.start()
         uplink.start()
+        meter = CostMeter(site, scene.station_id)
+
+        def watch(daemon: Daemon) -> None:
+            meter.take(clock.now(), link.state)
+            view.show(daemon)
+
         daemon = Daemon(
             site,
             clock,
             {name: build_driver(name, device, clock) for name, device in site.devices.items()},
             history=history,
             ledger=ledger,
-            reporter=Reporter(uplink, watch=view.show),
+            reporter=Reporter(uplink, watch=watch),
             models={scene.station_id: model} if model is not None else {},
         )
         history.load(history_rows(scene, daemon.stations[scene.station_id].demand_tag))
@@ -83,6 +113,7 @@ async def play(
         with view:
             await daemon.run(stopped, until=scene.start_at + timedelta(seconds=WARM_UP_S))
             await link.ask({"open_books": True})
+            meter.cost = 0.0
             await daemon.run(stopped, until=scene.end_at)
         wall_s = elapsed_s() - began_s
         books = await link.ask({"books": True})
@@ -92,6 +123,7 @@ async def play(
         commands = len(ledger.since(scene.start_at, "command_written", limit=1_000_000))
         result = DemoResult(
             books=books["stations"][scene.station_id],
+            cost=meter.cost,
             zones=link.state.get("zones", {}),
             broker=broker_name,
             messages=messages,

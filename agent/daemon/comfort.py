@@ -1,0 +1,200 @@
+"""The zones of a site between ticks: weather, schedule, guard, hand-back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config.site import Hvac, Site
+from agent.control.comfort import ComfortGuard
+from agent.control.mode import ModeSwitch
+from agent.domain import Command, HvacPlan, Mode, Snapshot, ZoneStep
+from agent.log import get_logger
+from agent.planner.hvac import HvacState, WeatherForecast, plan_hvac
+from agent.planner.hvac_schedule import occupancy_grid
+from agent.planner.prices import price_grid
+from agent.planner.weather import corrected, on_grid, own_forecast
+from agent.store.history import History
+
+log = get_logger(__name__)
+
+Floats = NDArray[np.float64]
+Events = list[tuple[str, datetime, dict[str, object]]]
+
+STEP_S = 900
+STEPS = 96
+_PAST_DAYS = 14
+_MASS_H = 12.0
+
+
+class HvacRuntime:
+    """Plan, guard and mode of all zones."""
+
+    def __init__(self, site: Site, writable: frozenset[str]) -> None:
+        assert site.hvac is not None
+        self._site = site
+        self._hvac: Hvac = site.hvac
+        self._guard = ComfortGuard(self._hvac, writable)
+        self.switch = ModeSwitch(Mode(self._hvac.mode))
+        self.plan: HvacPlan | None = None
+        self.notes: list[str] = []
+        self.weather_source = "none"
+        self._zone_names = tuple(self._hvac.zones)
+        self._provided: dict[str, list[tuple[datetime, float]]] = {}
+        self._said: dict[str, str] = {}
+        self._plan_slot: int | None = None
+        self._was_controlling = False
+        self._snapshot: Snapshot | None = None
+        self._temps: dict[str, float] = {}
+
+    def take_forecast(self, at: datetime, series: Mapping[str, Sequence[tuple[datetime, float]]]) -> None:
+        """A provider's forecast by tag (outdoor temperature, sun), issued at `at`."""
+        for tag, rows in series.items():
+            self._provided[tag] = [row for row in rows if row[0] >= at - timedelta(hours=1)]
+
+    def tick(self, snapshot: Snapshot, history: History, events: Events) -> list[Command]:
+        """Decide this tick; commands where the mode allows them."""
+        self.notes = []
+        self._snapshot = snapshot
+        faults = {name: self._guard.sensor_fault(name, snapshot) for name in self._zone_names}
+        for name, fault in faults.items():
+            self._say_once(f"zone {name}", fault, events, snapshot.at)
+        trouble = "no zone temperature is known" if all(faults.values()) else ""
+        if self.switch.update(snapshot.at.timestamp(), trouble):
+            fields: dict[str, object] = {
+                "station": "hvac",
+                "mode": self.switch.mode.value,
+                "why": self.switch.why,
+            }
+            events.append(("mode_changed", snapshot.at, fields))
+            log.warning("mode_changed", **fields)
+        slot = int(snapshot.at.timestamp() // STEP_S)
+        if slot != self._plan_slot:
+            self._plan_slot = slot
+            self._renew(snapshot, history, faults, events)
+        return self._commands(snapshot, faults, events)
+
+    def wrote(self, tag: str, value: float) -> None:
+        """A set-point was written and read back."""
+        self._guard.wrote(tag, value)
+
+    def hand_back(self, snapshot: Snapshot) -> list[Command]:
+        """Every set-point that was written, back to what stood there."""
+        self._was_controlling = False
+        return self._guard.hand_back_all(snapshot)
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Name, temperature, set-points and reason of each zone, for people."""
+        out = []
+        for name, zone in self._hvac.zones.items():
+            value = None if self._snapshot is None else self._snapshot.value(zone.temp)
+            step = self._step(name)
+            out.append(
+                (
+                    name,
+                    "unknown" if value is None else f"{value:.1f} degC",
+                    "" if step is None else f"{step.heating_setpoint_degc:.1f}",
+                    "" if step is None else f"{step.cooling_setpoint_degc:.1f}",
+                    "" if step is None else step.reason[:50],
+                )
+            )
+        return out
+
+    def _step(self, name: str) -> ZoneStep | None:
+        if self.plan is None or self._snapshot is None:
+            return None
+        return self.plan.step_at(name, self._snapshot.at)
+
+    def _commands(self, snapshot: Snapshot, faults: Mapping[str, str], events: Events) -> list[Command]:
+        if self.switch.mode is not Mode.CONTROL:
+            return self.hand_back(snapshot) if self._was_controlling else []
+        if self.plan is None:
+            return []
+        self._was_controlling = True
+        steps = {
+            name: None if faults[name] else self.plan.step_at(name, snapshot.at) for name in self._zone_names
+        }
+        commands, refusals = self._guard.commands(snapshot, steps, self.plan.plan_id)
+        text = "; ".join(f"{r.subject}: {r.rule}" for r in refusals)
+        self._say_once("refusals", text, events, snapshot.at)
+        return commands
+
+    def _renew(self, snapshot: Snapshot, history: History, faults: Mapping[str, str], events: Events) -> None:
+        at = datetime.fromtimestamp(int(snapshot.at.timestamp() // STEP_S) * STEP_S, snapshot.at.tzinfo)
+        site, hvac = self._site, self._hvac
+        temps: dict[str, float | None] = {}
+        masses: dict[str, float] = {}
+        people: dict[str, bool] = {}
+        for name, zone in hvac.zones.items():
+            temps[name] = None if faults[name] else snapshot.value(zone.temp)
+            # The fabric follows the air over half a day or so: its mean stands for the mass.
+            mass = self._mean(history, zone.temp, snapshot.at, hours=_MASS_H)
+            if mass is not None:
+                masses[name] = mass
+            contact = snapshot.value(zone.occupied)
+            if contact is not None:
+                people[name] = contact >= 0.5
+        self.plan = plan_hvac(
+            hvac,
+            site.tariff,
+            HvacState(temp_degc=temps, mass_degc=masses, occupied_now=people),
+            self._forecast(snapshot, history),
+            {
+                name: occupancy_grid(zone, site.site.timezone, at, STEPS, STEP_S)
+                for name, zone in hvac.zones.items()
+            },
+            price_grid(site.tariff, site.site.timezone, at, STEPS, STEP_S),
+            at,
+            STEP_S,
+        )
+        plan = self.plan
+        fields: dict[str, object] = {
+            "plan": plan.plan_id,
+            "status": plan.status.value,
+            "cost": plan.cost,
+            "weather": self.weather_source,
+            "reasons": list(plan.reasons),
+        }
+        events.append(("hvac_plan", snapshot.at, fields))
+        self.notes += [f"hvac: {reason}" for reason in plan.reasons]
+
+    def _forecast(self, snapshot: Snapshot, history: History) -> WeatherForecast:
+        hvac = self._hvac
+        outdoor = self._series(hvac.outdoor_temp, snapshot, history)
+        sun = self._series(hvac.solar, snapshot, history)
+        source = "provider" if hvac.outdoor_temp in self._provided and outdoor is not None else "own sensors"
+        if outdoor is None:
+            source = "unknown"
+        if source != self.weather_source:
+            self.weather_source = source
+            log.info("weather_source", source=source)
+        return WeatherForecast(outdoor, None if sun is None else np.maximum(sun, 0.0), source)
+
+    def _series(self, tag: str | None, snapshot: Snapshot, history: History) -> Floats | None:
+        if tag is None:
+            return None
+        now = snapshot.value(tag)
+        rows = self._provided.get(tag)
+        if rows:
+            provided = on_grid(rows, snapshot.at, steps=STEPS, step_s=STEP_S)
+            if provided is not None:
+                return corrected(provided, now, step_s=STEP_S)
+        grid = history.series(tag, snapshot.at - timedelta(days=_PAST_DAYS), snapshot.at, STEP_S)
+        return own_forecast(grid.values, now, past_step_s=STEP_S, steps=STEPS, step_s=STEP_S)
+
+    @staticmethod
+    def _mean(history: History, tag: str, at: datetime, *, hours: float) -> float | None:
+        values = history.series(tag, at - timedelta(hours=hours), at, STEP_S).values
+        known = values[np.isfinite(values)]
+        return float(known.mean()) if known.size else None
+
+    def _say_once(self, what: str, text: str, events: Events, at: datetime) -> None:
+        if self._said.get(what, "") == text:
+            return
+        self._said[what] = text
+        if text:
+            events.append(("note", at, {"station": "hvac", "text": f"{what}: {text}"}))
+            self.notes.append(f"hvac: {what}: {text}")
