@@ -62,7 +62,7 @@ def review(path: Path) -> Review:
         site = load_site(path)
     except SiteErrors as error:
         return Review(None, error.errors, ())
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     return Review(site, (), tuple(located([*doubts(site), *_absent_files(site)], path.name, text)))
 
 

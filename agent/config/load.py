@@ -36,7 +36,7 @@ def load_site(path: Path) -> Site:
     searched for contradictions in the rest as well.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SiteErrors([_unreadable(path, error.strerror or str(error))]) from None
     except UnicodeDecodeError as error:

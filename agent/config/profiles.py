@@ -65,7 +65,7 @@ def find_profile(name: str, base: Path) -> ProfileText:
         )
     own = base / f"{stem}.toml"
     if Path(stem).name == stem and own.is_file():
-        return ProfileText(f"profile {own.name}", own.read_text(encoding="utf-8"))
+        return ProfileText(f"profile {own.name}", own.read_text(encoding="utf-8-sig"))
     known = sorted({*shipped, *_beside(base)})
     close = nearest(stem, known)
     raise ConfigError(

@@ -278,3 +278,11 @@ def test_two_devices_on_one_controller_are_good_as_long_as_their_registers_diffe
         "devices 'header' and 'dryer' are the same controller (127.0.0.1 port 15020 unit 1) and have 1 register "
         "in common"
     ]
+
+
+def test_a_file_saved_by_a_windows_editor_reads_the_same(tmp_path):
+    (tmp_path / "site.toml").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+
+    site = load_site(tmp_path / "site.toml")
+
+    assert site.points == load_site(DEMO).points
