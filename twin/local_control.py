@@ -15,7 +15,7 @@ from twin.compressor import STOPPED, UNLOADED, Compressor
 
 LOCAL_BAND_BAR = 0.5  # between the 0.7 bar built into mechanical switches and 0.2 bar of good electronics
 LOCAL_STAGGER_BAR = 0.15
-LOCAL_FLOOR_BAR = 0.1
+LOCAL_FLOOR_BAR = 0.2  # the last machine still has to start while the pressure falls
 VSD_CLOSED_LOOP_S = 20.0  # PI of a VSD on its own: time constant of the pressure loop
 VSD_INTEGRAL_S = 60.0
 RESTART_STAGGER_S = 15.0  # after a power failure machines restart one after the other

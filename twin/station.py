@@ -187,9 +187,14 @@ class AirStation:
     def restore_power(self) -> None:
         """Mains back: local controllers restart one after the other, by priority."""
         machines = self.station.machines
+        # Counted from when the last of them may turn again, or all would wait and then start at once.
+        free_s = max(
+            c.stopped_s + max(c.machine.min_stop_s, c.machine.blowdown_s) for c in self.compressors.values()
+        )
+        wait_s = max(0.0, free_s - self.now_s)
         for rank, name in enumerate(sorted(machines, key=lambda name: machines[name].priority)):
             self.compressors[name].restore_power()
-            self.controls[name].hold_start(RESTART_STAGGER_S * rank)
+            self.controls[name].hold_start(wait_s + RESTART_STAGGER_S * rank)
 
     def set_sensor_fault(self, fault: SensorFault, *, size: float = 0.0) -> None:
         """Spoil the header sensor. `size`: drift in bar per hour, jump in bar; "none" mends it."""
