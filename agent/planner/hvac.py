@@ -336,11 +336,10 @@ def _best_lead(
 
 
 def _choose(courses: Mapping[str, Course]) -> str:
-    """The plainest schedule that no more elaborate one beats by the margin."""
+    """The plainest schedule that no more elaborate one beats by the margin on its money."""
     chosen = "plain"
     for name in ("start", "lp"):
-        if name in courses:
-            standing = courses[chosen].cost
-            if courses[name].cost < standing - MARGIN * abs(standing):
-                chosen = name
+        standing = courses[chosen]
+        if name in courses and courses[name].cost < standing.cost - MARGIN * abs(standing.energy_cost):
+            chosen = name
     return chosen
