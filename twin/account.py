@@ -11,21 +11,28 @@ from rich.table import Table
 ROWS = (
     ("energy kWh", "energy_corrected_kwh", "{:,.0f}"),
     ("cost {currency}", "cost", "{:,.2f}"),
-    ("kW per m3/min", "specific_power_kw_min_m3", "{:.2f}"),
-    ("air delivered m3", "air_delivered_m3", "{:,.0f}"),
-    ("air short m3", "air_short_m3", "{:.1f}"),
-    ("time below min", "time_below_min_share", "{:.3%}"),
-    ("worst dip bar", "worst_dip_bar", "{:.2f}"),
+    ("kW/(m3/min)", "specific_power_kw_min_m3", "{:.2f}"),
+    ("air m3", "air_delivered_m3", "{:,.0f}"),
+    ("short m3", "air_short_m3", "{:.1f}"),
+    ("below min", "time_below_min_share", "{:.3%}"),
+    ("worst dip", "worst_dip_bar", "{:.2f}"),
     ("mean bar", "mean_pressure_bar_g", "{:.2f}"),
-    ("idle energy", "idle_energy_share", "{:.1%}"),
+    ("idle", "idle_energy_share", "{:.1%}"),
     ("max starts/h", "max_starts_per_hour", "{:d}"),
 )
 
 
 def account_table(runs: Mapping[str, Mapping[str, Any]], *, title: str, currency: str) -> Table:
     """One column per controller, so that it fits a narrow terminal; last the agent's saving against each."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("")
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    table.add_column("", no_wrap=True)
     for name in runs:
         table.add_column(name.replace(":", "\n"), justify="right", no_wrap=True)
     for label, key, form in ROWS:

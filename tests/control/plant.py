@@ -26,11 +26,15 @@ def silent() -> MachineView:
     return MachineView(None, None, None, None, None, None)
 
 
-def view(at_s: float, pressure: float | None, machines: Sequence[MachineView], flow: float | None = None) -> StationView:
+def view(
+    at_s: float, pressure: float | None, machines: Sequence[MachineView], flow: float | None = None
+) -> StationView:
     return StationView(START.timestamp() + at_s, pressure, flow, tuple(machines))
 
 
-def snapshot(station: Station, at_s: float, pressure: float | None, machines: Sequence[MachineView]) -> Snapshot:
+def snapshot(
+    station: Station, at_s: float, pressure: float | None, machines: Sequence[MachineView]
+) -> Snapshot:
     at = START + timedelta(seconds=at_s)
     readings = {}
 

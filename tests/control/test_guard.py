@@ -157,11 +157,15 @@ def _orders() -> st.SearchStrategy[Order]:
 @settings(max_examples=300)
 @given(
     life=st.lists(
-        st.tuples(st.floats(1, 900), st.tuples(_machines(), _machines(), _machines()), st.tuples(*[_orders()] * 3)),
+        st.tuples(
+            st.floats(1, 900), st.tuples(_machines(), _machines(), _machines()), st.tuples(*[_orders()] * 3)
+        ),
         min_size=1,
         max_size=40,
     ),
-    overrides=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([True, False]), st.floats(0, 5000)), max_size=3),
+    overrides=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([True, False]), st.floats(0, 5000)), max_size=3
+    ),
 )
 def test_no_life_makes_the_guard_break_a_limit(life, overrides):
     fleet = fleet_of(_station())

@@ -66,8 +66,8 @@ def command(argv: Sequence[str]) -> int:
     hours = f"{options.hours:g} simulated hours"
     console.print(account_table(runs, title=f"{site.site.name}: {hours}", currency=site.tariff.currency))
     for warning in service_warnings(runs):
-        console.print(warning, style="yellow", highlight=False)
-    console.print(_closing(result), highlight=False)
+        console.print(warning, style="yellow", highlight=False, soft_wrap=True)
+    console.print(_closing(result), highlight=False, soft_wrap=True)
     if options.json is not None:
         _write(options.json, runs, result)
     bad = any(warning.startswith("agent") for warning in service_warnings(runs))

@@ -62,18 +62,32 @@ def command(argv: Sequence[str]) -> int:
     )
     scene = Scene(site, station_id, demand, demand.start_at, demand.end_at, args.seed, step_s=args.step_s)
     console = Console(stderr=args.json == "-")
-    console.print(report.text(), highlight=False)
+    console.print(report.text(), highlight=False, soft_wrap=True)
+    for line in _beyond_capacity(scene):
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
     runs = _runs(scene, args.controller, args.forecast, console)
     days = (scene.end_at - scene.start_at) / timedelta(days=1)
     title = f"{site.site.name or site.site.id}, station {station_id}, {days:.1f} days, seed {args.seed}"
     console.print(account_table(runs, title=title, currency=site.tariff.currency))
     warnings = service_warnings(runs)
     for warning in warnings:
-        console.print(warning, style="yellow", highlight=False)
+        console.print(warning, style="yellow", highlight=False, soft_wrap=True)
     if args.json is not None:
         body: dict[str, Any] = {"runs": runs} if args.controller == "all" else next(iter(runs.values()))
         _write_json(args.json, {**body, "demand": report.as_dict()})
     return EXIT_BAD_NEWS if any(warning.startswith("agent") for warning in warnings) else EXIT_OK
+
+
+def _beyond_capacity(scene: Scene) -> list[str]:
+    """A line when the demand asks for more than all machines together: a dip then is nobody's fault."""
+    capacity = sum(m.full_flow_m3_min for m in scene.station.machines.values() if not m.locked_out)
+    over = sum(1 for value in scene.demand.values if value > capacity) * scene.demand.step_s / 60.0
+    if not over:
+        return []
+    return [
+        f"  in {over:.0f} minutes the demand lies above the full capacity of {capacity:.1f} m3/min: no controller "
+        "can hold the pressure there (--scale-to-peak makes it smaller)"
+    ]
 
 
 def _runs(scene: Scene, controller: str, forecast: str, console: Console) -> dict[str, dict[str, Any]]:
