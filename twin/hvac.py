@@ -181,6 +181,8 @@ class HvacTwin:
                 (unit.power, lambda d=device: d.power_kw),
                 (unit.enable, lambda d=device: float(d.enable)),
                 (unit.heartbeat, lambda d=device: d.heartbeat),
+                (f"{unit.device}.running", lambda d=device: float(d.fan_on)),
+                (f"{unit.device}.supply_temp", lambda d=device: d.supply_degc),
             ):
                 if tag is not None:
                     reads[tag] = read

@@ -17,6 +17,7 @@ from agent.planner.hvac_model import (
 DEAD_BAND_K = 0.5  # on half of it beyond the set-point, off half of it on the other side
 PROPORTIONAL_K = 1.0  # full output this far beyond the set-point
 LEAST_SHARE = 0.25  # staged or inverter compressors give no less
+COIL_K = 11.0  # supply to return air at full output: 10-12 K is what air conditioning is laid out for
 START_DELAY_S = 60.0  # fan before compressor
 CYCLING_LOSS = 0.12  # lost at least output against full output, by COP
 FREEZE_DEGC = 5.0  # below, a zone is heated whoever has switched the unit off
@@ -73,6 +74,7 @@ class UnitTwin:
         self.starts = 0
         self.power_kw = 0.0
         self.fan_on = False
+        self.supply_degc: float | None = None
         self.mode = 0  # of the compressor or burner: 1 heating, -1 cooling, 0 standing
         self._beat_at_s: float | None = None
         self._mode_s = 1e9  # since the last start or stop
@@ -128,9 +130,16 @@ class UnitTwin:
         heats, electric_kw = self._deliver(mode, calls, outdoor_degc)
         people = self.enable and any(occupied[name] for name in self.thermostats)
         self.fan_on = people or mode != 0 or self._call_s > 0
+        self.supply_degc = self._supply_degc(temps_degc, sum(heats.values()))
         self.power_kw = electric_kw + (self.unit.fan_kw if self.fan_on else 0.0)
         self.energy_kwh += self.power_kw * step_s / 3600.0
         return heats
+
+    def _supply_degc(self, temps_degc: Mapping[str, float], heat_kw: float) -> float:
+        """Supply air: the return air moved by the coil, the fan sized for `COIL_K` at full output."""
+        back = sum(temps_degc[name] for name in self.thermostats) / max(len(self.thermostats), 1)
+        full_kw = max(self.unit.cooling_kw, self.unit.heating_kw)
+        return back + (COIL_K * heat_kw / full_kw if full_kw > 0 else 0.0)
 
     def _next_mode(self, step_s: float, asked: Mapping[str, float]) -> int:
         """The short-cycle timers: start delay, least run and stop time, one mode at a time."""

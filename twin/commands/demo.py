@@ -15,6 +15,7 @@ from rich.console import Console
 
 from agent.config.load import load_site
 from agent.errors import ConfigError
+from agent.inference.forecaster import TRIAL_RATIO
 from agent.inference.model import Model, ModelRefusedError, load_model
 from agent.log import configure
 from twin.account import account_table, service_warnings
@@ -108,12 +109,17 @@ def train(scene: DemoScene, state: Path, console: Console) -> Model | None:
 
 
 def _trial(model: Model) -> str:
-    """How the model did on the last days of its training data."""
+    """How the model did in its own trial, and who forecasts because of it."""
     metrics = json.loads(model.meta.get("fc.metrics", "{}"))
-    own, naive = metrics.get("judge_pinball"), metrics.get("judge_naive_pinball")
-    if own is None:
-        return "not judged"
-    return f"pinball {own:.2f} m3/min" + (f", naive rule {naive:.2f}" if naive is not None else "")
+    ratio = metrics.get("ratio_naive")
+    if ratio is None:
+        return "not judged; the naive rule forecasts"
+    who = (
+        "it forecasts"
+        if ratio <= TRIAL_RATIO
+        else "the naive rule forecasts until the model proves better on site"
+    )
+    return f"error {ratio:.2f} x the best naive rule in its trial, so {who}"
 
 
 def _account(scene: DemoScene, result: DemoResult) -> dict[str, dict[str, Any]]:
