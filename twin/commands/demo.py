@@ -82,7 +82,7 @@ def train(scene: DemoScene, state: Path, console: Console) -> Model | None:
     from training.fit import fit_target
 
     target = f"{scene.station_id}.demand_m3_min"
-    with console.status("training a forecaster on four weeks of the plant's past ..."):
+    with console.status("training a forecaster on twelve weeks of the plant's past ..."):
         content = fit_target(
             Frame(scene.past_at, STEP_S, {target: scene.past_m3_min}),
             target=target,
@@ -92,7 +92,6 @@ def train(scene: DemoScene, state: Path, console: Console) -> Model | None:
             tz=scene.site.site.timezone,
             seed=scene.seed,
             quick=True,
-            hist_days=7,
         )
     path = state / "demand.onnx"
     path.write_bytes(content)
@@ -102,7 +101,7 @@ def train(scene: DemoScene, state: Path, console: Console) -> Model | None:
         console.print(f"the trained model is refused ({error}); the naive rule forecasts", style="yellow")
         return None
     console.print(
-        f"trained {path.name} ({len(content) / 1024:.0f} kB) on four weeks of the plant's past: {_trial(model)}",
+        f"trained {path.name} ({len(content) / 1024:.0f} kB) on twelve weeks of the plant's past: {_trial(model)}",
         highlight=False,
     )
     return model

@@ -1,4 +1,4 @@
-"""What the demonstration plays: a site, four weeks of its past, a day to come, a model trained on the past."""
+"""What the demonstration plays: a site, twelve weeks of its past, a day to come, a model trained on the past."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from agent.daemon.outlook import STEP_S
 from agent.errors import ConfigError
 from twin.demand import DemandSeries, shift_demand
 
-PAST_DAYS = 28
+PAST_DAYS = 84
+# The agent keeps this much of it: what the longest look back of model and naive rule needs.
+KEPT_DAYS = 35
 METER_NOISE_SHARE = 0.005
 
 
@@ -68,10 +70,12 @@ def write_demand(scene: DemoScene, path: Path) -> None:
 
 
 def history_rows(scene: DemoScene, tag: str) -> list[tuple[datetime, str, float | None]]:
-    """The past as the store keeps it: one row a minute."""
+    """The last weeks as the store keeps them: one row a minute."""
     per_step = STEP_S // 60
+    first = (PAST_DAYS - KEPT_DAYS) * 86400 // STEP_S
     return [
         (scene.past_at + timedelta(minutes=step * per_step + minute), tag, float(value))
         for step, value in enumerate(scene.past_m3_min)
+        if step >= first
         for minute in range(per_step)
     ]
