@@ -14,6 +14,7 @@ from agent.control.gate import Gate, allow_list
 from agent.daemon.comfort import HvacRuntime
 from agent.daemon.outlook import HORIZON, STEP_S, DemandForecast
 from agent.daemon.report import Reporter
+from agent.daemon.rhythm import Nightly, night_work
 from agent.daemon.runtime import StationRuntime, station_runtimes
 from agent.domain import Command, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
 from agent.drivers.base import Driver
@@ -50,6 +51,7 @@ class Daemon:
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
         self.hvac = HvacRuntime(site, allowed) if site.hvac is not None and site.hvac.zones else None
         self._plan_in_thread = plan_in_thread
+        self._nightly = Nightly(site.site.timezone, clock.now())
         self._jobs: set[asyncio.Task[None]] = set()
         self._write_faults: dict[str, str] = {}
         self.snapshot: Snapshot | None = None
@@ -110,6 +112,8 @@ class Daemon:
             self.notes += self.hvac.notes
         self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived}))
         await self._actuate(snapshot, commands, events)
+        if self._nightly.due(snapshot.at):
+            night_work(list(self.stations.values()), snapshot.at, events)
         if events:
             self._keep(events, snapshot)
         if self.reporter is not None:

@@ -25,6 +25,8 @@ _UPSTREAM = frozenset(
         "agent_started",
         "agent_stopped",
         "forecast",
+        "forecast_quality",
+        "ledger_verified",
     }
 )
 _STATUS_EVERY_S = 10.0

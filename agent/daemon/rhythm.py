@@ -1,0 +1,65 @@
+"""What the agent does once a night: judge its forecasts.
+
+The rhythm is APScheduler's cron trigger asked with the injected clock, so that it knows the site's
+clock changes and a simulated week has seven nights. Its own scheduler, and clock, are not used.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.cron import CronTrigger
+
+from agent.daemon.runtime import StationRuntime
+from agent.inference.forecaster import Forecaster
+from agent.log import get_logger
+
+log = get_logger(__name__)
+
+Events = list[tuple[str, datetime, dict[str, object]]]
+
+# In the quietest hour, off the full hour that everybody else chooses, outside the hours that clocks skip or repeat.
+_HOUR, _MINUTE = 4, 17
+
+
+class Nightly:
+    """Says when the night's work is due."""
+
+    def __init__(self, timezone: str, now: datetime) -> None:
+        self._trigger = CronTrigger(hour=_HOUR, minute=_MINUTE, timezone=ZoneInfo(timezone))
+        self._due_at = self._next(now)
+
+    def due(self, now: datetime) -> bool:
+        """True once each night."""
+        if now < self._due_at:
+            return False
+        self._due_at = self._next(now)
+        return True
+
+    def _next(self, now: datetime) -> datetime:
+        return cast("datetime", self._trigger.get_next_fire_time(now, now))
+
+
+def night_work(runtimes: list[StationRuntime], now: datetime, events: Events) -> None:
+    """Score each station's forecasts of the last weeks."""
+    for runtime in runtimes:
+        forecaster, history = runtime.foresight.forecaster, runtime.foresight.history.series()
+        if not isinstance(forecaster, Forecaster) or history is None:
+            continue
+        scores = forecaster.scores(history, now)
+        if scores.judged == 0:
+            continue
+        quality: dict[str, object] = {
+            "station": runtime.station_id,
+            "judged": scores.judged,
+            "pinball_m3_min": round(scores.pinball, 4),
+            "ratio_to_naive": round(scores.pinball / scores.pinball_naive, 4)
+            if scores.pinball_naive
+            else None,
+            "coverage": round(scores.coverage, 4),
+            "bias_m3_min": round(scores.bias, 4),
+        }
+        events.append(("forecast_quality", now, quality))
+        log.info("forecast_quality", **quality)
