@@ -67,6 +67,13 @@ class Daemon:
             grid = self.history.series(runtime.demand_tag, now - timedelta(days=_HISTORY_DAYS), now, STEP_S)
             if np.isfinite(grid.values).any():
                 runtime.foresight.history.load(grid.start_at, [float(v) for v in grid.values])
+        # Here it stalls nobody; in the loop a long ledger would cost ticks.
+        verdict = self.ledger.verify()
+        if not verdict.ok:
+            log.error("ledger_broken", rows=verdict.rows, bad_seq=verdict.bad_seq, reason=verdict.reason)
+        self.ledger.append(
+            "ledger_verified", now, {"ok": verdict.ok, "rows": verdict.rows, "bad_seq": verdict.bad_seq}
+        )
         self.ledger.append(
             "agent_started", now, {"site": self.site.site.id, "ticks_every_s": self.site.tick_s}
         )

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -69,13 +70,13 @@ def test_terminated_agent_hands_back_at_once_and_writes_it_down(site_file: Path,
         assert agent.wait(10) == 0
 
     assert states
-    ledger = Ledger(tmp_path / "state" / "ledger.db")
-    kinds = [entry.kind for entry in ledger.since(datetime(2020, 1, 1, tzinfo=UTC), limit=100_000)]
+    with closing(Ledger(tmp_path / "state" / "ledger.db")) as ledger:
+        kinds = [entry.kind for entry in ledger.since(datetime(2020, 1, 1, tzinfo=UTC), limit=100_000)]
+        sound = ledger.verify().ok
     assert kinds[:2] == ["ledger_verified", "agent_started"]
     assert kinds[-1] == "agent_stopped"
     assert "command_written" in kinds
-    assert ledger.verify().ok
-    ledger.close()
+    assert sound
 
 
 def test_agent_refuses_a_site_that_contradicts_itself(site_file: Path, tmp_path: Path):
