@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from agent.config.parts import Point
@@ -21,11 +20,7 @@ class Passed(NamedTuple):
 
 def allow_list(site: Site) -> frozenset[str]:
     """Tags that may ever be written: writable in the device and named by `allow_writes`."""
-    return frozenset(
-        tag
-        for tag, point in site.points.items()
-        if point.writable and any(fnmatchcase(tag, pattern) for pattern in site.allow_writes)
-    )
+    return frozenset(tag for tag, point in site.points.items() if point.writable and site.may_write(tag))
 
 
 class Gate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -48,7 +48,9 @@ class HvacRuntime:
         self._plan_slot: int | None = None
         self._was_controlling = False
         self._snapshot: Snapshot | None = None
-        self._temps: dict[str, float] = {}
+        # Set by the daemon on the wall clock: planning then goes on in a thread while the loop ticks.
+        self.defer: Callable[[Callable[[], HvacPlan]], None] | None = None
+        self._fresh: HvacPlan | None = None
 
     def take_forecast(self, at: datetime, series: Mapping[str, Sequence[tuple[datetime, float]]]) -> None:
         """A provider's forecast by tag (outdoor temperature, sun), issued at `at`."""
@@ -74,7 +76,14 @@ class HvacRuntime:
         slot = int(snapshot.at.timestamp() // STEP_S)
         if slot != self._plan_slot:
             self._plan_slot = slot
-            self._renew(snapshot, history, faults, events)
+            job = self._job(snapshot, history, faults)
+            if self.defer is None:
+                self.adopt(job())
+            else:
+                self.defer(job)
+        if self._fresh is not None:
+            self._take_over(self._fresh, snapshot.at, events)
+            self._fresh = None
         return self._commands(snapshot, faults, events)
 
     def wrote(self, tag: str, value: float) -> None:
@@ -122,7 +131,24 @@ class HvacRuntime:
         self._say_once("refusals", text, events, snapshot.at)
         return commands
 
-    def _renew(self, snapshot: Snapshot, history: History, faults: Mapping[str, str], events: Events) -> None:
+    def adopt(self, plan: HvacPlan) -> None:
+        """A plan that was made, here or in a thread; the next tick takes it over."""
+        self._fresh = plan
+
+    def _take_over(self, plan: HvacPlan, at: datetime, events: Events) -> None:
+        self.plan = plan
+        fields: dict[str, object] = {
+            "plan": plan.plan_id,
+            "status": plan.status.value,
+            "cost": plan.cost,
+            "weather": self.weather_source,
+            "reasons": list(plan.reasons),
+        }
+        events.append(("hvac_plan", at, fields))
+        self.notes += [f"hvac: {reason}" for reason in plan.reasons]
+
+    def _job(self, snapshot: Snapshot, history: History, faults: Mapping[str, str]) -> Callable[[], HvacPlan]:
+        """Planning as a closed piece of work on values of now."""
         at = datetime.fromtimestamp(int(snapshot.at.timestamp() // STEP_S) * STEP_S, snapshot.at.tzinfo)
         site, hvac = self._site, self._hvac
         temps: dict[str, float | None] = {}
@@ -137,29 +163,16 @@ class HvacRuntime:
             contact = snapshot.value(zone.occupied)
             if contact is not None:
                 people[name] = contact >= 0.5
-        self.plan = plan_hvac(
-            hvac,
-            site.tariff,
-            HvacState(temp_degc=temps, mass_degc=masses, occupied_now=people),
-            self._forecast(snapshot, history),
-            {
-                name: occupancy_grid(zone, site.site.timezone, at, STEPS, STEP_S)
-                for name, zone in hvac.zones.items()
-            },
-            price_grid(site.tariff, site.site.timezone, at, STEPS, STEP_S),
-            at,
-            STEP_S,
-        )
-        plan = self.plan
-        fields: dict[str, object] = {
-            "plan": plan.plan_id,
-            "status": plan.status.value,
-            "cost": plan.cost,
-            "weather": self.weather_source,
-            "reasons": list(plan.reasons),
-        }
-        events.append(("hvac_plan", snapshot.at, fields))
-        self.notes += [f"hvac: {reason}" for reason in plan.reasons]
+        state = HvacState(temp_degc=temps, mass_degc=masses, occupied_now=people)
+        weather = self._forecast(snapshot, history)
+
+        def job() -> HvacPlan:
+            timezone = site.site.timezone
+            hours = {name: occupancy_grid(z, timezone, at, STEPS, STEP_S) for name, z in hvac.zones.items()}
+            price = price_grid(site.tariff, timezone, at, STEPS, STEP_S)
+            return plan_hvac(hvac, site.tariff, state, weather, hours, price, at, STEP_S)
+
+        return job
 
     def _forecast(self, snapshot: Snapshot, history: History) -> WeatherForecast:
         hvac = self._hvac

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -16,7 +16,7 @@ from agent.daemon.outlook import HORIZON, STEP_S, DemandForecast
 from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work
 from agent.daemon.runtime import StationRuntime, station_runtimes
-from agent.domain import Command, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
+from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
 from agent.drivers.base import Driver
 from agent.inference.model import Model
 from agent.log import get_logger
@@ -53,7 +53,10 @@ class Daemon:
         self._plan_in_thread = plan_in_thread
         self._nightly = Nightly(site.site.timezone, clock.now())
         self._jobs: set[asyncio.Task[None]] = set()
+        if self.hvac is not None and plan_in_thread:
+            self.hvac.defer = self._defer_zones
         self._write_faults: dict[str, str] = {}
+        self._failure: BaseException | None = None
         self.snapshot: Snapshot | None = None
         self.ticks = 0
         self.late_ticks = 0
@@ -107,6 +110,8 @@ class Daemon:
 
     async def tick(self) -> None:
         """One period of the control loop."""
+        if self._failure is not None:
+            raise self._failure
         snapshot = self.snapshot = await self._sense()
         self.notes = []
         events: list[tuple[str, datetime, dict[str, object]]] = []
@@ -241,9 +246,25 @@ class Daemon:
             events.append(_plan_event(runtime.foresight.plan))
             return
         runtime.planning = True
-        task = asyncio.create_task(self._plan_apart(runtime, job))
+        self._spawn(self._plan_apart(runtime, job))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        """A fault in a planner is a fault of the program: it ends the loop, and systemd starts anew."""
+        self._jobs.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+
+    def _defer_zones(self, job: Callable[[], HvacPlan]) -> None:
+        async def apart() -> None:
+            assert self.hvac is not None
+            self.hvac.adopt(await asyncio.to_thread(job))
+
+        self._spawn(apart())
 
     async def _plan_apart(self, runtime: StationRuntime, job: Callable[[], Plan]) -> None:
         try:

@@ -73,7 +73,10 @@ def command(argv: Sequence[str]) -> int:
     for warning in warnings:
         console.print(warning, style="yellow", highlight=False, soft_wrap=True)
     if args.json is not None:
-        body: dict[str, Any] = {"runs": runs} if args.controller == "all" else next(iter(runs.values()))
+        body: dict[str, Any] = {"runs": runs}
+        if args.controller != "all":
+            # The first one's figures on top: for agent and sequencer there is no other.
+            body = {**next(iter(runs.values())), "runs": runs}
         _write_json(args.json, {**body, "demand": report.as_dict()})
     return EXIT_BAD_NEWS if any(warning.startswith("agent") for warning in warnings) else EXIT_OK
 
