@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config.site import Machine, Station, Tariff
-from agent.domain import Plan, PlanStatus, PlanStep
+from agent.domain import Plan, PlanStep
 from agent.planner.budget import Budget
-from agent.planner.curves import FlowPower, nameplate_curve
+from agent.planner.curves import nameplate_curve
 from agent.planner.prices import price_grid
 from agent.planner.problem import (
     CurvePoint,
@@ -111,7 +111,7 @@ def plan_day(
         station=name,
         made_at=at,
         not_after=at + timedelta(seconds=_VALID_S),
-        status=PlanStatus(result.status.value),
+        status=result.status,
         steps=plan_steps,
         reasons=result.reasons,
         cost=result.total_eur,
@@ -134,7 +134,7 @@ def _plan_machine(
     idle = CurvePoint(0.0, machine.unloaded_power_kw)
     return PlanMachine(
         machine_id=machine_id,
-        curve=(idle, *(CurvePoint(*point) for point in _convex(machine))),
+        curve=(idle, *(CurvePoint(*point) for point in nameplate_curve(machine))),
         state=MachineState(
             running=now.running,
             in_state_min=now.in_state_s / 60.0,
@@ -148,10 +148,6 @@ def _plan_machine(
         unavailable=unavailable,
         lead_time_min=machine.start_s / 60.0,
     )
-
-
-def _convex(machine: Machine) -> tuple[FlowPower, ...]:
-    return nameplate_curve(machine)
 
 
 def _receiver(station: Station, pressure_bar_g: float, floor_bar: float, width_bar: float) -> Receiver:

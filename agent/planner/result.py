@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
+from agent.domain import PlanStatus
 from agent.planner.evaluate import CostSplit
 
-
-class PlanStatus(StrEnum):
-    """The rung of the ladder on which the plan stands. HOLD and BAND are the caller's rungs."""
-
-    OPTIMISED = "optimised"
-    GREEDY = "greedy"
-    BEST_EFFORT = "best_effort"
+__all__ = ["Effort", "PlanStatus", "Shortage", "StartOrder", "StationPlanResult"]
 
 
 class Shortage(NamedTuple):
