@@ -1,0 +1,113 @@
+"""The band: what is loaded, kept, released and rescued."""
+
+import pytest
+
+from agent.control.band import Band
+from agent.control.demand import Demand
+from agent.control.memory import StationMemory
+from agent.planner.sets import SpreadSettings, build_sets
+from tests.control.plant import idle, loaded, stopped, view
+
+BIG, SMALL, VSD = 1, 2, 4
+
+
+@pytest.fixture
+def table(station):
+    return build_sets(station, SpreadSettings(), band_bar=station.band_width_bar)
+
+
+@pytest.fixture
+def band(fleet, table):
+    return Band(fleet, table)
+
+
+def memory_of(now) -> StationMemory:
+    memory = StationMemory(len(now.machines))
+    memory.observe(now)
+    return memory
+
+
+def decide(band, now, wanted, committed, memory=None):
+    demand = Demand(fast_m3_min=wanted, slow_m3_min=wanted, supply_m3_min=0.0)
+    return band.step(now, demand, memory or memory_of(now), committed, dt_s=1.0)
+
+
+def test_machine_is_loaded_before_the_pressure_leaves_the_band(band):
+    # Band from 6.3 + 0.08 = 6.38 bar. 20 m3/min wanted, 16 delivered: 4 x 1.013 / 15 = 0.27 bar/min,
+    # 0.095 bar within the lead of 20 s and one tick: from 6.45 bar down to 6.355.
+    now = view(0, 6.45, [loaded(), idle(), stopped()])
+
+    decision = decide(band, now, 20.0, BIG | SMALL)
+
+    assert [order.load for order in decision.wishes] == [True, True, False]
+    assert decision.slope_bar_min == pytest.approx(-4 * 1.013 / 15)
+
+
+def test_nothing_is_loaded_while_the_pressure_holds(band):
+    # 16.2 wanted, 16 delivered: 0.0135 bar/min; 6.45 bar stays far above 6.38.
+    now = view(0, 6.45, [loaded(), idle(), stopped()])
+
+    decision = decide(band, now, 16.2, BIG | SMALL)
+
+    assert [order.load for order in decision.wishes] == [True, False, False]
+
+
+def test_machine_is_unloaded_above_the_band_and_goes_on_running(band):
+    # The band ends at 6.38 + 0.25 = 6.63 bar.
+    now = view(0, 6.66, [loaded(), loaded(58.0), stopped()])
+
+    decision = decide(band, now, 15.0, BIG | SMALL)
+
+    assert not all(order.load for order in decision.wishes[:2])
+    assert [order.run for order in decision.wishes] == [True, True, False]
+
+
+def test_vsd_follows_the_demand_that_the_base_load_leaves(band):
+    # 16 from the big one, 22 wanted: 6 m3/min of 16 for the VSD, plus 0.05 bar of refill to the middle
+    # of the band (6.505 bar): 0.005 bar x 15 / 1.013 = 0.07 m3/min.
+    now = view(0, 6.50, [loaded(), stopped(), loaded(50.0, 0.3)])
+    decide(band, view(-1, 6.37, [loaded(), stopped(), loaded(50.0, 0.3)]), 22.0, BIG | VSD)
+
+    decision = decide(band, now, 22.0, BIG | VSD)
+
+    assert decision.wishes[2].share == pytest.approx((6.0 + 0.005 * 15 / 1.013) / 16.0, abs=0.01)
+
+
+def test_released_machine_stays_until_the_others_can_carry_the_demand(band):
+    # The small one was released for the big one, which is still starting.
+    starting = stopped(running=True)
+    memory = StationMemory(3)
+    memory.observe(view(-500, 6.5, [stopped(), loaded(58.0), stopped()]))
+    now = view(0, 6.5, [starting, loaded(58.0), stopped()])
+    memory.observe(now)
+
+    held = decide(band, now, 9.0, BIG, memory)
+    carried_at = view(60, 6.5, [loaded(), loaded(58.0), stopped()])
+    memory.observe(carried_at)
+    let_go = decide(band, carried_at, 9.0, BIG, memory)
+
+    assert held.wishes[1].run
+    assert held.wishes[1].load
+    assert not let_go.wishes[1].run
+
+
+def test_rescue_starts_the_cheapest_helper_when_the_minimum_is_in_danger(band):
+    # 23 wanted, 16 able: 7 x 1.013 / 15 = 0.47 bar/min; 0.1 bar above the minimum last 13 s.
+    now = view(0, 6.40, [loaded(), stopped(), stopped()])
+
+    decision = decide(band, now, 23.0, BIG)
+
+    assert decision.rescued
+    assert [order.run for order in decision.wishes] == [True, True, False]
+
+
+def test_plan_that_runs_nothing_does_not_starve_the_band(band):
+    now = view(0, 6.35, [stopped(), stopped(), stopped()])
+    memory = StationMemory(3)
+    memory.observe(view(-1000, 6.5, [stopped()] * 3))
+    memory.observe(now)
+
+    decision = decide(band, now, 12.0, 0, memory)
+
+    assert decision.rescued
+    assert any(order.run for order in decision.wishes)

@@ -1,0 +1,67 @@
+"""How much air the plant takes, from pressure and machines."""
+
+import random
+
+import pytest
+
+from agent.control.demand import DemandEstimator
+from tests.control.plant import loaded, stopped, view
+
+MACHINES = [loaded(), stopped(), stopped()]
+
+
+def feed(estimator, seconds, pressure_of, flow=None, machines=MACHINES):
+    demand = None
+    for at_s in range(seconds):
+        demand = estimator.update(view(at_s, pressure_of(at_s), machines, flow))
+    return demand
+
+
+def test_nothing_is_said_after_one_pressure(fleet):
+    assert DemandEstimator(fleet).update(view(0, 6.5, MACHINES)) is None
+
+
+def test_steady_pressure_means_that_the_demand_is_what_is_delivered(fleet):
+    demand = feed(DemandEstimator(fleet), 60, lambda _: 6.5)
+
+    assert demand.fast_m3_min == pytest.approx(16.0)
+    assert demand.supply_m3_min == 16.0
+
+
+def test_falling_pressure_adds_what_the_receiver_gives(fleet):
+    # 0.2 bar a minute out of 15 m3 at 1.013 bar: 0.2 x 15 / 1.013 = 2.96 m3/min beside the 16.
+    demand = feed(DemandEstimator(fleet), 600, lambda at_s: 8.0 - 0.2 * at_s / 60)
+
+    assert demand.slow_m3_min == pytest.approx(16.0 + 2.96, abs=0.05)
+
+
+def test_noise_of_a_good_sensor_moves_the_estimate_by_less_than_a_tenth_of_a_machine(fleet):
+    noise = random.Random(1)
+    estimator, seen = DemandEstimator(fleet), []
+    for at_s in range(1200):
+        demand = estimator.update(view(at_s, 6.5 + noise.gauss(0, 0.003), MACHINES))
+        if at_s > 300:
+            seen.append(demand.fast_m3_min)
+
+    assert max(abs(value - 16.0) for value in seen) < 1.6
+
+
+def test_flow_meter_is_used_while_it_agrees_and_dropped_when_it_does_not(fleet):
+    good, broken = DemandEstimator(fleet), DemandEstimator(fleet)
+
+    with_good = feed(good, 1500, lambda _: 6.5, flow=15.5)
+    with_broken = feed(broken, 1500, lambda _: 6.5, flow=3.0)
+
+    assert with_good.fast_m3_min == pytest.approx(15.5, abs=0.01)
+    assert not good.meter_doubted
+    assert broken.meter_doubted
+    assert with_broken.fast_m3_min == pytest.approx(16.0, abs=0.01)
+
+
+def test_lost_pressure_keeps_the_last_estimate(fleet):
+    estimator = DemandEstimator(fleet)
+    before = feed(estimator, 60, lambda _: 6.5)
+
+    after = estimator.update(view(61, None, MACHINES))
+
+    assert after.fast_m3_min == before.fast_m3_min
