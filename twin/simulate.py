@@ -154,7 +154,7 @@ def _run(
     began_s, began_cpu = elapsed_s(), cpu_s()
     plant = AirStation(scene.station, seed=scene.seed)
     level = scene.demand.reader(scene.start_at)
-    wires = _wires(scene, plant)
+    wires = wires_of(scene, plant)
     plant.settle(level(0.0))
     step_s = scene.step_s
     total = int((scene.end_at - scene.start_at).total_seconds() / step_s)
@@ -200,7 +200,7 @@ def _price_reader(scene: Scene) -> Callable[[datetime], float]:
     return read
 
 
-def _wires(scene: Scene, plant: AirStation) -> Wires:
+def wires_of(scene: Scene, plant: AirStation) -> Wires:
     """Readings by tag and writes by tag, straight on the twin: what the drivers do over a wire."""
     station = scene.station
     rows = [
