@@ -12,7 +12,7 @@ from agent.control.station import StationControl
 from agent.domain import Mode, Plan, PlanStatus, PlanStep, Snapshot
 from twin.baselines.cascade import Cascade
 from twin.demand import DemandSeries, shift_demand
-from twin.simulate import Scene, wires_of, run_agent, run_cascade, summary
+from twin.simulate import Scene, run_agent, run_cascade, summary, wires_of
 from twin.station import AirStation
 
 SITE = load_site(Path(__file__).resolve().parents[2] / "examples" / "station_7bar" / "site.toml")
