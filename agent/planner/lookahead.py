@@ -21,13 +21,14 @@ _SHORT_KW_MIN_M3 = 200.0
 @dataclass(frozen=True, slots=True)
 class LookaheadSettings:
     """`step_s` of the grid, `margin` on demand where capacity is checked (negative: the spread
-    already holds reserve), `start_min` minutes of full power that a start is made to cost.
+    already holds reserve), `start_min` minutes of full power that a start is made to cost (1 to 4 tried in
+    closed loop on a week of two stations: 3 used 0.4 % less than 1, with a third fewer starts).
     """
 
     step_s: float = 300.0
     steps: int = 6
     margin: float = -0.15
-    start_min: float = 1.0
+    start_min: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
