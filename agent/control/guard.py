@@ -1,7 +1,7 @@
 """The last word before a command: what may not leave is held back here, with its rule.
 
 Pure: the same wishes, view and memory give the same verdict. Order of authority: lock-out and
-trip, operator, machine limits, then the band's wish.
+trip, the net's highest pressure, operator, machine limits, then the band's wish.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Verdict(NamedTuple):
 
 def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[Order, ...]) -> Verdict:
     """Let out of `wishes` what the machines' limits allow."""
-    now_s = view.at_s
+    now_s, station = view.at_s, fleet.station
+    too_high = view.pressure_bar_g is not None and view.pressure_bar_g > station.pressure_max_bar_g
     orders: list[Order | None] = []
     refusals: list[Refusal] = []
     last_start_s = memory.last_start_s
@@ -41,6 +42,10 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
             orders.append(None if seen.running is None else STOP)
             continue
         wish = _overridden(wish, run=past.override_run if now_s < past.override_until_s else None)  # noqa: PLW2901
+        if wish.load and too_high:
+            # Whatever chose the loading, the net's highest pressure is not passed by an order of ours.
+            refusals.append(Refusal(name, "load", f"pressure is above {station.pressure_max_bar_g:g} bar"))
+            wish = Order(run=wish.run and past.running, load=False, share=wish.share)  # noqa: PLW2901
         if wish.run and not past.running:
             rule, until_s = _start_rule(fleet, view, memory, index, last_start_s)
             if rule:
@@ -84,7 +89,9 @@ def _start_rule(
         oldest_s = past.starts_s[-machine.max_starts_per_hour]
         return f"start limit {machine.max_starts_per_hour} an hour", oldest_s + HOUR_S
     if past.starts_within(now_s, DAY_S) >= machine.max_starts_per_day:
-        return f"start limit {machine.max_starts_per_day} a day", past.starts_s[0] + DAY_S
+        return f"start limit {machine.max_starts_per_day} a day", past.starts_s[
+            -machine.max_starts_per_day
+        ] + DAY_S
     if now_s < last_start_s + START_GAP_S:
         return f"another machine started less than {START_GAP_S:g} s ago", last_start_s + START_GAP_S
     return "", None

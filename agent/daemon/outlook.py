@@ -108,7 +108,11 @@ class DemandHistory:
         gap = self._slot - self._first_slot - len(self._values)
         if gap < 0:
             return
-        self._values.extend([float("nan")] * min(gap, _KEEP_STEPS))
+        if gap >= _KEEP_STEPS:
+            # Nothing before so long a gap is looked back at: begin anew behind it.
+            self._values.clear()
+            self._first_slot, gap = self._slot, 0
+        self._values.extend([float("nan")] * gap)
         self._values.append(self._sum / self._count)
         if len(self._values) > _KEEP_STEPS:
             drop = len(self._values) - _KEEP_STEPS

@@ -41,6 +41,7 @@ class SetTable:
     """
 
     machines: tuple[str, ...]
+    full_flow_m3_min: tuple[float, ...]
     grid_m3_min: float
     masks: Ints
     capacity: Floats
@@ -57,16 +58,30 @@ class SetTable:
     def loading(self, mask: int, need_m3_min: float) -> tuple[int, int]:
         """(bits fully loaded, trim machine or -1) of a running set for a need.
 
-        A set that is not in the table (a machine started by hand) loads its machines in order of
-        size until the need is covered.
+        A set that is not in the table (one of many machines tripped, or was started by hand) loads
+        its machines from the largest down until the need is covered.
         """
         row = self.index_of.get(mask)
         if row is None:
-            return mask, -1
+            return self._loading_by_size(mask, need_m3_min)
         if need_m3_min >= self.capacity[row]:
             return mask, -1
         column = self.column(need_m3_min)
         return int(self.base[row, column]), int(self.trim[row, column])
+
+    def _loading_by_size(self, mask: int, need_m3_min: float) -> tuple[int, int]:
+        inside = [i for i in range(len(self.machines)) if (mask >> i) & 1]
+        inside.sort(key=lambda i: self.full_flow_m3_min[i], reverse=True)
+        base, left_m3_min = 0, need_m3_min
+        for index in inside:
+            if self.full_flow_m3_min[index] <= left_m3_min:
+                base |= 1 << index
+                left_m3_min -= self.full_flow_m3_min[index]
+        rest = [i for i in inside if not (base >> i) & 1]
+        if left_m3_min <= 0.0 or not rest:
+            return base, -1
+        # None of the rest fits, so every one of them covers what is left: the smallest is enough.
+        return base, rest[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +138,16 @@ def build_sets(
         trim[row, over] = -1
     spread = _spread(power, capacity, grid, settings)
     return SetTable(
-        names, step, masks, capacity, power, spread, base, trim, {int(m): i for i, m in enumerate(masks)}
+        names,
+        tuple(map(float, flows)),
+        step,
+        masks,
+        capacity,
+        power,
+        spread,
+        base,
+        trim,
+        {int(m): i for i, m in enumerate(masks)},
     )
 
 

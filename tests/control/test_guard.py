@@ -140,6 +140,42 @@ def test_start_that_the_machine_would_refuse_is_not_ordered(fleet):
     ]
 
 
+def test_nothing_is_loaded_above_the_highest_pressure_not_even_by_an_operator(fleet):
+    now = view(0, 8.01, [loaded(), idle(), stopped()])
+    memory = memory_after(fleet, view(-900, 6.5, [loaded(), idle(), stopped()]), now)
+    memory.override(1, run=True, until_s=now.at_s + 600)
+
+    verdict = guard(fleet, now, memory, (RUN, RUN, RUN))
+
+    # Running machines go on unloaded; the standing one is not started for air that nobody may store.
+    assert [(order.run, order.load) for order in verdict.orders] == [
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+    assert {refusal.rule for refusal in verdict.refusals} == {"pressure is above 8 bar"}
+
+
+def test_daily_limit_ends_when_the_start_that_fills_it_is_a_day_old(station):
+    machines = {
+        **station.machines,
+        "big": station.machines["big"].model_copy(update={"max_starts_per_day": 2}),
+    }
+    fleet = fleet_of(station.model_copy(update={"machines": machines}))
+    steps = [view(0, 6.5, [stopped()] * 3)]
+    for at_s in (4000, 8000, 12000):
+        steps.append(view(at_s, 6.5, [loaded(), stopped(), stopped()]))
+        steps.append(view(at_s + 2000, 6.5, [stopped()] * 3))
+    now = view(20000, 6.5, [stopped()] * 3)
+    memory = memory_after(fleet, *steps, now)
+
+    verdict = guard(fleet, now, memory, (RUN, STOP, STOP))
+
+    # Three starts by hand where two are allowed: the second of them, at 8000 s, must grow a day old.
+    assert verdict.refusals[0].rule == "start limit 2 a day"
+    assert verdict.refusals[0].until.timestamp() == START.timestamp() + 8000 + 86400
+
+
 def _machines() -> st.SearchStrategy[MachineView]:
     return st.one_of(
         st.just(silent()),
@@ -158,7 +194,10 @@ def _orders() -> st.SearchStrategy[Order]:
 @given(
     life=st.lists(
         st.tuples(
-            st.floats(1, 900), st.tuples(_machines(), _machines(), _machines()), st.tuples(*[_orders()] * 3)
+            st.floats(1, 900),
+            st.floats(5.0, 9.0),
+            st.tuples(_machines(), _machines(), _machines()),
+            st.tuples(*[_orders()] * 3),
         ),
         min_size=1,
         max_size=40,
@@ -174,9 +213,9 @@ def test_no_life_makes_the_guard_break_a_limit(life, overrides):
     for index, run, until_s in overrides:
         memory.override(index, run=run, until_s=START.timestamp() + until_s)
     last_start_s = float("-inf")
-    for pause_s, machines, wishes in life:
+    for pause_s, pressure, machines, wishes in life:
         at_s += pause_s
-        now = view(at_s, 6.4, machines)
+        now = view(at_s, pressure, machines)
         memory.observe(now)
 
         verdict = guard(fleet, now, memory, wishes)
@@ -187,6 +226,7 @@ def test_no_life_makes_the_guard_break_a_limit(life, overrides):
             if seen.running is None:
                 assert order is None
                 continue
+            assert not (order.load and pressure > fleet.station.pressure_max_bar_g)
             if order.share is not None:
                 assert fleet.least_flow[index] / fleet.full_flow[index] <= order.share <= 1.0
             if order.run and not past.running:

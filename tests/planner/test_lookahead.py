@@ -53,8 +53,17 @@ def test_need_beyond_a_set_loads_all_of_it(two):
     assert table_of(two).loading(A, 14.0) == (A, -1)
 
 
-def test_set_outside_the_table_loads_everything_it_has(two):
-    assert table_of(two).loading(64, 3.0) == (64, -1)
+def test_set_outside_the_table_loads_from_the_largest_down_until_the_need_is_covered():
+    # Nine machines of 5 to 13 m3/min: above eight only some sets are in the table, m0 + m1 + m3 + m5 is not.
+    site = station(**{f"m{i}": machine(f"m{i}", 5 + i, 30 + 6 * i, 6 + i) for i in range(9)})
+    table = build_sets(site, SpreadSettings(), band_bar=0.2)
+    odd = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5
+
+    assert odd not in table.index_of
+    # Flows 5, 6, 8, 10. 6: the 6 alone. 13: the 10, and 3 are left for the smallest. 29 and more: all.
+    assert table.loading(odd, 6.0) == (1 << 1, -1)
+    assert table.loading(odd, 13.0) == (1 << 5, 0)
+    assert table.loading(odd, 40.0) == (odd, -1)
 
 
 def test_spread_prices_the_air_that_a_set_could_lack(two):

@@ -1,5 +1,6 @@
 """The agent's control on a station that answers: what happens when things go wrong, and what a day costs."""
 
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.config.load import load_site
+from agent.config.site import Machine
 from agent.control.commands import OrderWriter
 from agent.control.station import StationControl
 from agent.domain import Mode, Plan, PlanStatus, PlanStep, Snapshot
@@ -24,10 +26,12 @@ STEP_S = 2.0
 class Loop:
     """Control and plant, stepped together; the pressure of every step is kept."""
 
-    def __init__(self, demand_m3_min: float) -> None:
-        station = SITE.stations["air"].model_copy(update={"mode": "control"})
+    def __init__(self, demand_m3_min: float, machines: dict[str, Machine] | None = None) -> None:
+        changes = {"mode": "control", **({"machines": machines} if machines else {})}
+        station = SITE.stations["air"].model_copy(update=changes)
         self.plant = AirStation(station, seed=1)
-        scene = Scene(SITE, "air", DemandSeries(START, 60.0, [demand_m3_min]), START, START, 1)
+        site = SITE.model_copy(update={"stations": {"air": station}})
+        scene = Scene(site, "air", DemandSeries(START, 60.0, [demand_m3_min]), START, START, 1)
         self.wires = wires_of(scene, self.plant)
         self.control = StationControl(station)
         roles = ("enable", "run", "load", "output_share_set", "heartbeat")
@@ -110,7 +114,7 @@ def test_plan_that_stops_everything_costs_money_but_no_air():
 
     loop.live(1800)
 
-    assert min(loop.pressures) > MINIMUM - 0.02
+    assert min(loop.pressures) > MINIMUM
     assert any(machine.loaded for machine in loop.plant.compressors.values())
 
 
@@ -126,6 +130,32 @@ def test_restarted_agent_takes_over_without_a_bump():
 
     assert loop.local() == []
     assert min(loop.pressures) > MINIMUM
+
+
+def test_nine_machines_of_which_one_trips_stay_below_the_highest_pressure():
+    machines = {
+        f"m{i}": Machine(
+            device=f"m{i}",
+            full_flow_m3_min=5 + i,
+            full_power_kw=30 + 6 * i,
+            unloaded_power_kw=6 + i,
+            dead_man_s=30,
+        )
+        for i in range(9)
+    }
+    loop, rng, outside = Loop(24.0, machines), random.Random(1), 0
+
+    for minute in range(240):
+        loop.demand = rng.choice((6.0, 14.0, 24.0, 38.0))
+        if minute % 40 == 20:
+            next(c for c in loop.plant.compressors.values() if c.running).trip()
+        loop.live(60)
+        running = sum(1 << i for i, c in enumerate(loop.plant.compressors.values()) if c.running)
+        outside += running not in loop.control.table.index_of
+
+    # The case is about sets that the table does not hold: they must occur.
+    assert outside > 5
+    assert max(loop.pressures) < loop.plant.station.pressure_max_bar_g
 
 
 @pytest.mark.parametrize("seed", [1, 2])
