@@ -185,7 +185,7 @@ def test_german_exports_with_semicolons_and_decimal_commas_are_read(tmp_path):
     ]
     path = write(tmp_path / "air.csv", "Zeit;flow", rows)
 
-    series, report = read(path, timezone="Europe/Berlin", to_at=datetime(2026, 3, 3))
+    series, report = read(path, timezone="Europe/Berlin", to_at=datetime.fromisoformat("2026-03-03"))
 
     assert series.start_at == datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
     assert interval_mean(series, 60, 1) == pytest.approx(1.5)
@@ -219,7 +219,7 @@ def test_readings_quicker_than_a_minute_become_minutes(tmp_path):
     [
         (hourly(MONDAY, ["60"] * 5), {"column": "flows"}, "no column 'flows'", "did you mean 'flow'?"),
         (hourly(MONDAY, ["60"] * 5), {"unit": "gallons"}, "not one of", "unit of the column"),
-        (hourly(MONDAY, ["60"] * 5), {"from_at": datetime(2027, 1, 1)}, "0 rows", "inside the file"),
+        (hourly(MONDAY, ["60"] * 5), {"from_at": MONDAY.replace(year=2027)}, "0 rows", "inside the file"),
         (hourly(MONDAY, ["a"] * 5), {}, "no numbers", "name one of"),
         (hourly(MONDAY, ["0"] * 5), {}, "every value of the column is zero", "another column"),
         (hourly(MONDAY, ["60", "", "", "", "", "60", "60"]), {}, "4 of 7 intervals", "--from and --to"),
