@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agent.config.parts import Device
-from agent.config.site import READ_ROLES, WRITE_ROLES, Identity, Site
+from agent.config.site import Identity, Site
 from agent.errors import ConfigError
 from tests.twin.air_stations import MONDAY, station
 from twin.demand import DemandSeries
