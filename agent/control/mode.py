@@ -11,6 +11,13 @@ _RETURN_S = 120.0
 _LONGEST_RETURN_S = 3600.0
 _FORGET_S = 7200.0
 
+# Noise moves the last digits of a live transmitter at almost every poll; a coarse one repeats itself. The
+# pressure counts as frozen after this many times the longest repetition that this sensor showed lately.
+_FROZEN_TIMES = 3.0
+_LIVE_STRETCH_S = 20.0
+_SHORTEST_FROZEN_S, _LONGEST_FROZEN_S = 20.0, 600.0
+_LIVE_HALF_LIFE_S = 900.0
+
 _RANK = {Mode.OBSERVE: 0, Mode.ADVISE: 1, Mode.CONTROL: 2}
 
 
@@ -57,10 +64,12 @@ class ModeSwitch:
                 self.mode, self.why = self.wished, "data and machines are good again"
         return self.mode is not before
 
-    def fall_now(self, now_s: float, trouble: str) -> None:
-        """Hand back at once: for trouble that needs no second look."""
-        if self.mode is Mode.CONTROL:
-            self._fall(now_s, trouble)
+    def fall_now(self, now_s: float, trouble: str) -> bool:
+        """Hand back at once: for trouble that needs no second look. True when the mode changed."""
+        if self.mode is not Mode.CONTROL:
+            return False
+        self._fall(now_s, trouble)
+        return True
 
     def _fall(self, now_s: float, trouble: str) -> None:
         again = now_s - self._fell_at_s < _FORGET_S
@@ -68,3 +77,32 @@ class ModeSwitch:
         self._fell_at_s = now_s
         self._good_since_s = None
         self.mode, self.why = Mode.FALLBACK, trouble
+
+
+class StillWatch:
+    """Tells a frozen sensor from a coarse one by how long its value repeats itself exactly.
+
+    A frozen header pressure is worse than a missing one: loads look useless and unloads look free.
+    """
+
+    def __init__(self) -> None:
+        self._value: float | None = None
+        self._since_s = 0.0
+        self._longest_s = _LIVE_STRETCH_S
+
+    @property
+    def limit_s(self) -> float:
+        """The value counts as frozen once it has stood still for this long."""
+        return min(max(_FROZEN_TIMES * self._longest_s, _SHORTEST_FROZEN_S), _LONGEST_FROZEN_S)
+
+    def still_s(self, now_s: float, value: float | None) -> float:
+        """Take in one tick's value; seconds for which it has been exactly this one."""
+        if value is not None and value == self._value:
+            return now_s - self._since_s
+        if value is not None and self._value is not None:
+            stretch_s = now_s - self._since_s
+            kept_s = self._longest_s * 0.5 ** (stretch_s / _LIVE_HALF_LIFE_S)
+            # One long stretch may have been a frozen sensor: it counts for no more than twice the longest.
+            self._longest_s = max(kept_s, min(stretch_s, 2.0 * self._longest_s))
+        self._value, self._since_s = value, now_s
+        return 0.0

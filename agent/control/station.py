@@ -16,7 +16,7 @@ from agent.control.demand import Demand, DemandEstimator
 from agent.control.effect import EffectWatch
 from agent.control.guard import guard
 from agent.control.memory import HOUR_S, StationMemory
-from agent.control.mode import ModeSwitch
+from agent.control.mode import ModeSwitch, StillWatch
 from agent.control.orders import Order
 from agent.control.view import Fleet, StationView, fleet_of, view_station
 from agent.domain import Mode, Plan, Refusal, Snapshot
@@ -75,6 +75,7 @@ class StationControl:
         self.memory = StationMemory(self.fleet.count)
         self.effect = EffectWatch(self.fleet)
         self.switch = ModeSwitch(Mode(station.mode))
+        self.still = StillWatch()
         self._committed: int | None = None
         self._commit_at_s = float("-inf")
         self._last_s: float | None = None
@@ -97,7 +98,12 @@ class StationControl:
         self.memory.observe(view)
         demand = self.estimator.update(view)
         notes = list(self.effect.check(view, self.memory)) if self.switch.mode is Mode.CONTROL else []
-        changed = self.switch.update(now_s, self._trouble(view))
+        still_s, limit_s = self.still.still_s(now_s, view.pressure_bar_g), self.still.limit_s
+        frozen = f"header pressure has stood still for {still_s:.0f} s" if still_s >= limit_s else ""
+        changed = self.switch.update(now_s, frozen or self._trouble(view))
+        if frozen:
+            # It has been looked at for long enough: no second wait on top of the first.
+            changed = self.switch.fall_now(now_s, frozen) or changed
         if demand is None or view.pressure_bar_g is None:
             return self._result(view, demand, None, (), notes, changed=changed)
         self._commit_if_due(view, demand, snapshot, plan, look_ahead, notes)
