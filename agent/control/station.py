@@ -96,11 +96,15 @@ class StationControl:
         dt_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), 60.0)
         self._last_s = now_s
         self.memory.observe(view)
+        trouble = self._trouble(view)
+        if view.pressure_bar_g is not None and not self._plausible(view.pressure_bar_g):
+            # What is not believed is not acted on either, not even until the fall-back.
+            view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
         notes = list(self.effect.check(view, self.memory)) if self.switch.mode is Mode.CONTROL else []
         still_s, limit_s = self.still.still_s(now_s, view.pressure_bar_g), self.still.limit_s
         frozen = f"header pressure has stood still for {still_s:.0f} s" if still_s >= limit_s else ""
-        changed = self.switch.update(now_s, frozen or self._trouble(view))
+        changed = self.switch.update(now_s, frozen or trouble)
         if frozen:
             # It has been looked at for long enough: no second wait on top of the first.
             changed = self.switch.fall_now(now_s, frozen) or changed
@@ -115,12 +119,14 @@ class StationControl:
         notes += decision.reasons
         return self._result(view, demand, verdict.orders, verdict.refusals, notes, changed=changed)
 
+    def _plausible(self, pressure_bar_g: float) -> bool:
+        return -0.2 <= pressure_bar_g <= 2.0 * self.fleet.station.pressure_max_bar_g
+
     def _trouble(self, view: StationView) -> str:
         pressure = view.pressure_bar_g
         if pressure is None:
             return "header pressure is unknown"
-        station = self.fleet.station
-        if not -0.2 <= pressure <= 2.0 * station.pressure_max_bar_g:
+        if not self._plausible(pressure):
             return f"header pressure {pressure:.2f} bar is implausible"
         silent = sum(1 for machine in view.machines if machine.running is None)
         if 2 * silent > self.fleet.count:

@@ -1,4 +1,4 @@
-"""A header sensor that stands still: told from a coarse one, and answered by the fall-back."""
+"""A header sensor that stands still or shows the impossible: told from a coarse one, ended by the fall-back."""
 
 import pytest
 
@@ -89,3 +89,17 @@ def test_nothing_is_ordered_in_the_tick_that_finds_the_pressure_frozen(station):
     assert results[60].orders is None
     assert results[60].mode_changed
     assert results[60].mode_why == "header pressure has stood still for 60 s"
+
+
+def test_impossible_pressure_is_not_acted_on_while_its_fall_back_is_awaited(station):
+    control = StationControl(station)
+    machines = [loaded(), stopped(), stopped()]
+    for at_s in range(10):
+        control.tick(snapshot(station, at_s, 6.5 + 0.001 * at_s, machines))
+
+    # 16.5 bar is more than twice the highest of 8 bar: nothing may unload because of it.
+    results = [control.tick(snapshot(station, at_s, 16.5 + 0.001 * at_s, machines)) for at_s in range(10, 31)]
+
+    assert all(result.orders is None for result in results)
+    assert [result.mode for result in results[-2:]] == [Mode.CONTROL, Mode.FALLBACK]
+    assert "implausible" in results[-1].mode_why
