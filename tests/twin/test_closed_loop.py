@@ -26,9 +26,8 @@ STEP_S = 2.0
 class Loop:
     """Control and plant, stepped together; the pressure of every step is kept."""
 
-    def __init__(self, demand_m3_min: float, machines: dict[str, Machine] | None = None) -> None:
-        changes = {"mode": "control", **({"machines": machines} if machines else {})}
-        station = SITE.stations["air"].model_copy(update=changes)
+    def __init__(self, demand_m3_min: float, **changes: object) -> None:
+        station = SITE.stations["air"].model_copy(update={"mode": "control", **changes})
         self.plant = AirStation(station, seed=1)
         site = SITE.model_copy(update={"stations": {"air": station}})
         scene = Scene(site, "air", DemandSeries(START, 60.0, [demand_m3_min]), START, START, 1)
@@ -143,7 +142,7 @@ def test_nine_machines_of_which_one_trips_stay_below_the_highest_pressure():
         )
         for i in range(9)
     }
-    loop, rng, outside = Loop(24.0, machines), random.Random(1), 0
+    loop, rng, outside = Loop(24.0, machines=machines), random.Random(1), 0
 
     for minute in range(240):
         loop.demand = rng.choice((6.0, 14.0, 24.0, 38.0))
