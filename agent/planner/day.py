@@ -146,8 +146,13 @@ def _plan_machine(
         min_down_min=machine.min_stop_s / 60.0,
         max_starts_per_hour=machine.max_starts_per_hour,
         unavailable=unavailable,
-        lead_time_min=machine.start_s / 60.0,
+        lead_time_min=_lead_min(machine, step_s),
     )
+
+
+def _lead_min(machine: Machine, step_s: int) -> float:
+    """A start's lead where it fills half a step; a shorter one must not close the whole first step."""
+    return machine.start_s / 60.0 if machine.start_s >= 0.5 * step_s else 0.0
 
 
 def _receiver(station: Station, pressure_bar_g: float, floor_bar: float, width_bar: float) -> Receiver:

@@ -1,0 +1,190 @@
+"""The day's plan: prices over a clock change, machines that are missing, air that is short."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from agent.config.site import Machine, Station, Tariff
+from agent.domain import PlanStatus
+from agent.planner.day import DemandOutlook, MachineNow, plan_day, start_cost
+from agent.planner.prices import price_grid
+
+BERLIN = "Europe/Berlin"
+STANDING = MachineNow(running=False, in_state_s=7200.0, starts_ago_s=(), available=True)
+RUNNING = MachineNow(running=True, in_state_s=7200.0, starts_ago_s=(), available=True)
+MONDAY = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+
+
+def machine(device: str, flow: float, power: float, idle: float, **more) -> Machine:
+    return Machine(device=device, full_flow_m3_min=flow, full_power_kw=power, unloaded_power_kw=idle, **more)
+
+
+def station(**changes) -> Station:
+    """20 m3/min at 120 kW and 5 m3/min at 32 kW."""
+    machines = {"big": machine("big", 20, 120, 25), "small": machine("small", 5, 32, 7)}
+    for name, change in changes.items():
+        machines[name] = machines[name].model_copy(update=change)
+    return Station(
+        pressure="h.p", pressure_min_bar_g=6, pressure_max_bar_g=8, receiver_m3=10, machines=machines
+    )
+
+
+def tariff(**more) -> Tariff:
+    return Tariff(**{"energy_price_per_kwh": 0.10, **more})
+
+
+def plan(demand, site=None, now=None, at=MONDAY, reserve=0.0, **more):
+    median = np.array(demand, dtype=float)
+    return plan_day(
+        "air",
+        site or station(),
+        more.pop("prices", tariff()),
+        BERLIN,
+        now or {"big": STANDING, "small": RUNNING},
+        DemandOutlook(at, 900, median, np.full(len(median), reserve)),
+        pressure_bar_g=6.3,
+        band_floor_bar=0.1,
+        band_width_bar=0.3,
+        at=at,
+        **more,
+    )
+
+
+def test_small_machine_carries_the_night_and_the_big_one_the_shift():
+    result = plan([4.0] * 8 + [18.0] * 8 + [4.0] * 8)
+
+    assert result.status is PlanStatus.OPTIMISED
+    assert all(step.running == {"small"} for step in result.steps[1:7])
+    # 18 m3/min: big alone at 90 % costs 0.9 x 120 + 0.1 x 25 = 110.5 kW; with small running idle 117.5 kW;
+    # small full and big at 13 of 20: 32 + 0.65 x 120 + 0.35 x 25 = 118.75 kW.
+    assert all(step.running == {"big"} for step in result.steps[10:15])
+    assert all(step.running == {"small"} for step in result.steps[18:])
+
+
+def test_steps_stand_on_the_outlooks_grid_and_the_plan_ends_after_an_hour():
+    result = plan([4.0] * 8)
+
+    assert [step.at for step in result.steps] == [MONDAY + timedelta(minutes=15 * i) for i in range(8)]
+    assert result.not_after == MONDAY + timedelta(hours=1)
+    assert result.step_at(MONDAY + timedelta(minutes=59)) == result.steps[3]
+    assert result.step_at(MONDAY + timedelta(minutes=60)) is None
+
+
+def test_planned_flows_cover_the_demand_of_every_step():
+    demand = [4.0, 4.5, 9.0, 18.0, 22.0, 12.0, 4.0, 3.0]
+
+    result = plan(demand)
+
+    # What is not delivered comes out of 10 m3 x 0.3 bar / 1.013: at most 2.96 m3 over the whole plan.
+    delivered = sum(sum(step.flow_m3_min.values()) * 15 for step in result.steps)
+    assert delivered >= 15 * sum(demand) - 2.97
+    assert all(set(step.flow_m3_min) == set(step.running) for step in result.steps)
+
+
+def test_locked_out_machine_is_never_planned():
+    result = plan([4.0] * 8, site=station(small={"locked_out": True}))
+
+    assert all("small" not in step.running for step in result.steps)
+    assert result.status is PlanStatus.OPTIMISED
+
+
+def test_start_of_seconds_does_not_close_the_first_quarter_hour_but_one_of_ten_minutes_does():
+    quick = plan([18.0] * 4, site=station(big={"start_s": 15.0}))
+    slow = plan([18.0] * 4, site=station(big={"start_s": 600.0}))
+
+    # Small alone delivers 5 of 18 m3/min.
+    assert quick.status is PlanStatus.OPTIMISED
+    assert "big" in quick.steps[0].running
+    assert slow.status is PlanStatus.BEST_EFFORT
+    assert slow.steps[0].running == {"small"}
+
+
+def test_machine_that_cannot_run_now_is_expected_back_after_two_hours():
+    tripped = MachineNow(running=False, in_state_s=60.0, starts_ago_s=(), available=False)
+
+    result = plan([4.0] * 24, now={"big": RUNNING, "small": tripped})
+
+    # Two hours are eight steps of a quarter hour.
+    assert all("small" not in step.running for step in result.steps[:8])
+    assert all(step.running == {"small"} for step in result.steps[10:])
+
+
+def test_demand_beyond_all_machines_gives_a_best_effort_that_runs_them_all_and_says_so():
+    # 30 m3/min of 25 for two hours; the receiver holds less than 3 m3 in its band.
+    result = plan([4.0] * 4 + [30.0] * 8 + [4.0] * 4)
+
+    assert result.status is PlanStatus.BEST_EFFORT
+    assert all(step.running == {"big", "small"} for step in result.steps[5:12])
+    assert result.reasons
+
+
+def test_no_machine_at_all_is_a_best_effort_and_not_an_error():
+    gone = MachineNow(running=False, in_state_s=60.0, starts_ago_s=(), available=False)
+
+    result = plan([4.0] * 4, now={"big": gone, "small": gone})
+
+    assert result.status is PlanStatus.BEST_EFFORT
+    assert all(step.running == frozenset() for step in result.steps)
+
+
+def test_reserve_is_kept_running_when_the_forecast_is_unsure():
+    sure = plan([4.0] * 16)
+    unsure = plan([4.0] * 16, reserve=10.0)
+
+    # 4 + 10 m3/min is more than small's 5.
+    assert all(step.running == {"small"} for step in sure.steps[2:])
+    assert any("big" in step.running for step in unsure.steps)
+
+
+def test_new_plan_does_not_differ_from_the_plan_in_force_without_a_reason():
+    before = plan([4.0] * 8 + [18.0] * 16)
+
+    after = plan([4.0] * 7 + [18.0] * 16, at=MONDAY + timedelta(minutes=15), before=before)
+
+    kept = [a.running == b.running for a, b in zip(after.steps, before.steps[1:], strict=False)]
+    assert all(kept[:12])
+
+
+def test_cost_is_energy_times_price_plus_starts():
+    # Both steps: small at 4 of 5 m3/min: 0.8 x 32 + 0.2 x 7 = 27 kW for half an hour at 0.10: 1.35.
+    cheap = plan([4.0] * 2)
+    dear = plan([4.0] * 2, prices=tariff(energy_price_per_kwh=0.20))
+
+    assert cheap.cost == pytest.approx(1.35, rel=0.05)
+    assert dear.cost == pytest.approx(2 * cheap.cost, rel=0.01)
+
+
+def test_start_costs_two_minutes_of_full_power_unless_the_site_names_its_wear():
+    # 120 kW x 2 min at 0.10 per kWh: 4 kWh.
+    assert start_cost(machine("a", 20, 120, 25), 0.10) == pytest.approx(0.40)
+    assert start_cost(machine("a", 20, 120, 25, start_cost=1.5), 0.10) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("first_at", "begin"),
+    [
+        # Sunday 29 March 2026, 01:00 UTC: 02:00 becomes 03:00. 04:00 local is 02:00 UTC, not 03:00.
+        (datetime(2026, 3, 29, 0, 0, tzinfo=UTC), 2),
+        # Sunday 25 October 2026, 01:00 UTC: 03:00 becomes 02:00. 04:00 local is 03:00 UTC, not 02:00.
+        (datetime(2026, 10, 25, 0, 0, tzinfo=UTC), 3),
+    ],
+)
+def test_prices_follow_the_sites_clock_over_a_clock_change(first_at, begin):
+    early = {"days": "sun", "from": "04:00", "to": "05:00", "energy_price_per_kwh": 0.30}
+
+    price = price_grid(tariff(periods=(early,)), BERLIN, first_at, 24, 900.0)
+
+    hours = [set(price[4 * hour : 4 * hour + 4]) for hour in range(6)]
+    assert hours == [{0.30} if hour == begin else {0.10} for hour in range(6)]
+
+
+def test_day_of_25_hours_is_planned_without_a_gap():
+    # 24 October 22:00 UTC is midnight in Berlin; the day ends at 23:00 UTC.
+    at = datetime(2026, 10, 24, 22, 0, tzinfo=UTC)
+
+    result = plan([4.0] * 100, at=at)
+
+    assert len(result.steps) == 100
+    assert result.steps[-1].at == datetime(2026, 10, 25, 22, 45, tzinfo=UTC)
+    assert result.status is PlanStatus.OPTIMISED
