@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.config.site import Machine, Station, Tariff
-from agent.domain import PlanStatus
+from agent.domain import Plan, PlanStatus, PlanStep
 from agent.planner.day import DemandOutlook, MachineNow, plan_day, start_cost
 from agent.planner.prices import price_grid
 
@@ -137,13 +137,22 @@ def test_reserve_is_kept_running_when_the_forecast_is_unsure():
     assert any("big" in step.running for step in unsure.steps)
 
 
-def test_new_plan_does_not_differ_from_the_plan_in_force_without_a_reason():
-    before = plan([4.0] * 8 + [18.0] * 16)
+def test_plan_in_force_decides_between_two_machines_of_equal_cost():
+    site = station(small={"full_flow_m3_min": 20.0, "full_power_kw": 120.0, "unloaded_power_kw": 25.0})
+    now = {"big": STANDING, "small": STANDING}
 
-    after = plan([4.0] * 7 + [18.0] * 16, at=MONDAY + timedelta(minutes=15), before=before)
+    def before(name: str) -> Plan:
+        steps = tuple(
+            PlanStep(MONDAY + timedelta(minutes=15 * i), 900.0, frozenset({name}), {}, 15.0) for i in range(8)
+        )
+        return Plan("p", "air", MONDAY, MONDAY + timedelta(hours=1), PlanStatus.OPTIMISED, steps)
 
-    kept = [a.running == b.running for a, b in zip(after.steps, before.steps[1:], strict=False)]
-    assert all(kept[:12])
+    kept = {
+        name: [step.running for step in plan([15.0] * 8, site=site, now=now, before=before(name)).steps]
+        for name in ("big", "small")
+    }
+
+    assert kept == {name: [frozenset({name})] * 8 for name in ("big", "small")}
 
 
 def test_cost_is_energy_times_price_plus_starts():
