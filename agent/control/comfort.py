@@ -114,7 +114,9 @@ class ComfortGuard:
         out: list[Command] = []
         for name, unit in self._hvac.units.items():
             if name not in enabled:
-                self._enabled.pop(name, None)
+                # None of its zones is steered: off by our order it would stay off for nobody's reason.
+                if self._enabled.pop(name, None) is not None and unit.enable is not None:
+                    out.append(Command(unit.enable, None, not_after, "hand back"))
                 continue
             if unit.enable is not None and unit.enable in self._writable:
                 value = float(enabled[name])

@@ -23,6 +23,8 @@ class _Watch:
     failures: int = 0
     last_failure_s: float = float("-inf")
     failed: bool = False
+    # A failure counts until then even when nothing is ordered any more.
+    counts_until_s: float = float("-inf")
 
 
 class EffectWatch:
@@ -32,10 +34,17 @@ class EffectWatch:
         self._fleet = fleet
         self._watches = tuple(_Watch() for _ in range(fleet.count))
 
-    @property
-    def failing(self) -> int:
-        """Machines that failed to follow their last order."""
-        return sum(watch.failed for watch in self._watches)
+    def failing(self, now_s: float) -> int:
+        """Machines that failed to follow, now or so lately that another try would be too early."""
+        return sum(watch.failed or now_s < watch.counts_until_s for watch in self._watches)
+
+    def forget_orders(self) -> None:
+        """Nothing is ordered any more: what a machine does now says nothing about following.
+
+        Its last failure goes on counting for its time, so that control does not come back at once.
+        """
+        for watch in self._watches:
+            watch.wanted_run, watch.failed = None, False
 
     def check(self, view: StationView, memory: StationMemory) -> tuple[str, ...]:
         """Set machines aside that did not follow; a note for each that was found now."""
@@ -48,7 +57,9 @@ class EffectWatch:
             if seen.running is None:
                 continue
             if seen.running == watch.wanted_run:
-                watch.failed = False
+                # Standing still when told to is no proof that a machine starts.
+                if watch.wanted_run or now_s >= watch.counts_until_s:
+                    watch.failed, watch.counts_until_s = False, float("-inf")
                 if now_s - watch.last_failure_s > _FORGET_S:
                     watch.failures = 0
                 continue
@@ -59,6 +70,7 @@ class EffectWatch:
             watch.failures += 1
             watch.last_failure_s = now_s
             bar_s = min(_FIRST_BAR_S * 2.0 ** (watch.failures - 1), _LONGEST_BAR_S)
+            watch.counts_until_s = now_s + bar_s
             verb = "start" if watch.wanted_run else "stop"
             past = memory.machines[index]
             if watch.wanted_run:

@@ -19,7 +19,7 @@ START_GAP_S = 12.0
 
 
 class Verdict(NamedTuple):
-    """Orders that may leave, None for a machine that must not be commanded at all, and refusals."""
+    """Orders that may leave, None for a machine to be handed back to its own controller, and refusals."""
 
     orders: tuple[Order | None, ...]
     refusals: tuple[Refusal, ...]

@@ -101,7 +101,11 @@ class StationControl:
             # What is not believed is not acted on either, not even until the fall-back.
             view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
-        notes = list(self.effect.check(view, self.memory)) if self.switch.mode is Mode.CONTROL else []
+        notes: list[str] = []
+        if self.switch.mode is Mode.CONTROL:
+            notes += self.effect.check(view, self.memory)
+        else:
+            self.effect.forget_orders()
         still_s, limit_s = self.still.still_s(now_s, view.pressure_bar_g), self.still.limit_s
         frozen = f"header pressure has stood still for {still_s:.0f} s" if still_s >= limit_s else ""
         changed = self.switch.update(now_s, frozen or trouble)
@@ -131,8 +135,9 @@ class StationControl:
         silent = sum(1 for machine in view.machines if machine.running is None)
         if 2 * silent > self.fleet.count:
             return f"{silent} of {self.fleet.count} machines are silent"
-        if 2 * self.effect.failing > self.fleet.count:
-            return f"{self.effect.failing} of {self.fleet.count} machines do not follow"
+        failing = self.effect.failing(view.at_s)
+        if 2 * failing > self.fleet.count:
+            return f"{failing} of {self.fleet.count} machines do not follow"
         return ""
 
     def _commit_if_due(

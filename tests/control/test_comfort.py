@@ -68,8 +68,19 @@ def test_zone_without_a_step_is_handed_back_once(guard):
     first, _ = guard.commands(seen(1, heat=20.0, cool=25.0), {"hall": None}, "p")
     second, _ = guard.commands(seen(2), {"hall": None}, "p")
 
-    assert {(c.tag, c.value) for c in first} == {("r.heat", None), ("r.cool", None)}
+    assert {(c.tag, c.value) for c in first} == {("r.heat", None), ("r.cool", None), ("r.on", None)}
     assert second == []
+
+
+def test_unit_that_was_switched_off_is_handed_back_with_its_last_zone(guard):
+    off = ZoneStep(START, 15.0, 30.0, enable=False, reason="empty")
+    guard.commands(seen(0), {"hall": off}, "p")
+
+    lost, _ = guard.commands(seen(1, temp=None, on=0.0), {"hall": None}, "p")
+    later, _ = guard.commands(seen(2, temp=None), {"hall": None}, "p")
+
+    assert [(c.tag, c.value) for c in lost] == [("r.on", None)]
+    assert later == []
 
 
 def test_frozen_jumping_and_impossible_sensors_are_found(guard):

@@ -11,6 +11,7 @@ from agent.control.gate import Gate
 from agent.control.memory import StationMemory
 from agent.control.mode import ModeSwitch
 from agent.control.orders import STOP, Order
+from agent.control.station import StationControl
 from agent.domain import Command, Mode, Snapshot
 from tests.control.plant import START, loaded, snapshot, stopped, view
 
@@ -91,7 +92,68 @@ def test_machine_that_follows_is_left_alone(fleet):
     watch.sent(view(0, 6.5, [stopped()] * 3), (RUN, STOP, STOP))
 
     assert not watch.check(view(60, 6.5, [loaded(), stopped(), stopped()]), memory)
-    assert watch.failing == 0
+    assert watch.failing(START.timestamp() + 60) == 0
+
+
+def life(station, span_s, machines_of):
+    """The station's control over `span_s` in ticks of 5 s; the mode at each."""
+    control, modes = StationControl(station), []
+    for at_s in range(0, span_s, 5):
+        modes.append(control.tick(snapshot(station, at_s, 6.5, machines_of(at_s))).mode)
+    return control, modes
+
+
+def test_station_whose_machines_do_not_stop_falls_back_and_comes_back_when_they_do(station):
+    # 6.5 bar and nothing but the small one's air wanted: the others are told to stop and go on for 1000 s.
+    def machines(at_s):
+        return [loaded(), loaded(58.0), loaded(50.0, 0.3)] if at_s < 1000 else [stopped()] * 3
+
+    control, modes = life(station, 9000, machines)
+    control_again = [i * 5 for i, mode in enumerate(modes) if mode is Mode.CONTROL and i * 5 > 1000]
+
+    assert Mode.FALLBACK in modes
+    assert control_again
+    assert modes[-1] is Mode.CONTROL
+    assert control.effect.failing(START.timestamp() + 9000) == 0
+
+
+def test_failure_counts_for_its_time_after_control_has_ended_and_then_no_more(fleet):
+    watch, memory = EffectWatch(fleet), StationMemory(3)
+    running = [loaded(), loaded(58.0), stopped()]
+    watch.sent(view(0, 6.5, running), (STOP, STOP, STOP))
+
+    # Blow-down 40 s and a grace of 15 s; the first failure counts for five minutes.
+    watch.check(view(56, 6.5, running), memory)
+    assert watch.failing(START.timestamp() + 56) == 2
+    watch.forget_orders()
+
+    assert watch.failing(START.timestamp() + 355) == 2
+    assert watch.failing(START.timestamp() + 356) == 0
+
+
+def test_machines_that_do_not_start_go_on_counting_while_they_are_set_aside(fleet):
+    watch, memory = EffectWatch(fleet), StationMemory(3)
+    still = [stopped()] * 3
+    memory.observe(view(0, 6.5, still))
+    watch.sent(view(0, 6.5, still), (RUN, RUN, STOP))
+    watch.check(view(31, 6.5, still), memory)
+
+    # The guard lets no start of a barred machine out: its order is to stand still, which it obeys.
+    watch.sent(view(31, 6.5, still), (STOP, STOP, STOP))
+    watch.check(view(60, 6.5, still), memory)
+
+    assert watch.failing(START.timestamp() + 60) == 2
+    assert watch.failing(START.timestamp() + 31 + 300) == 0
+
+
+def test_station_of_which_no_machine_starts_falls_back_to_its_own_switches(station):
+    control, modes = StationControl(station), []
+    for at_s in range(0, 1200, 5):
+        pressure = max(6.6 - at_s / 1000, 4.0)
+        result = control.tick(snapshot(station, at_s, pressure, [stopped()] * 3))
+        modes.append(result.mode)
+
+    assert Mode.FALLBACK in modes
 
 
 def command(value, tag="a.set", life_s=60) -> Command:
