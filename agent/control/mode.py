@@ -17,6 +17,8 @@ _FROZEN_TIMES = 3.0
 _LIVE_STRETCH_S = 20.0
 _SHORTEST_FROZEN_S, _LONGEST_FROZEN_S = 20.0, 600.0
 _LIVE_HALF_LIFE_S = 900.0
+# Where ticks are slow a repetition or two is chance, however long they take.
+_LEAST_REPEATS = 5
 
 _RANK = {Mode.OBSERVE: 0, Mode.ADVISE: 1, Mode.CONTROL: 2}
 
@@ -88,6 +90,7 @@ class StillWatch:
     def __init__(self) -> None:
         self._value: float | None = None
         self._since_s = 0.0
+        self._repeats = 0
         self._longest_s = _LIVE_STRETCH_S
 
     @property
@@ -95,14 +98,19 @@ class StillWatch:
         """The value counts as frozen once it has stood still for this long."""
         return min(max(_FROZEN_TIMES * self._longest_s, _SHORTEST_FROZEN_S), _LONGEST_FROZEN_S)
 
+    def frozen(self, still_s: float) -> bool:
+        """Whether standing still for `still_s` is more than this sensor's habit."""
+        return still_s >= self.limit_s and self._repeats >= _LEAST_REPEATS
+
     def still_s(self, now_s: float, value: float | None) -> float:
         """Take in one tick's value; seconds for which it has been exactly this one."""
         if value is not None and value == self._value:
+            self._repeats += 1
             return now_s - self._since_s
         if value is not None and self._value is not None:
             stretch_s = now_s - self._since_s
             kept_s = self._longest_s * 0.5 ** (stretch_s / _LIVE_HALF_LIFE_S)
             # One long stretch may have been a frozen sensor: it counts for no more than twice the longest.
             self._longest_s = max(kept_s, min(stretch_s, 2.0 * self._longest_s))
-        self._value, self._since_s = value, now_s
+        self._value, self._since_s, self._repeats = value, now_s, 0
         return 0.0

@@ -106,8 +106,8 @@ class StationControl:
             notes += self.effect.check(view, self.memory)
         else:
             self.effect.forget_orders()
-        still_s, limit_s = self.still.still_s(now_s, view.pressure_bar_g), self.still.limit_s
-        frozen = f"header pressure has stood still for {still_s:.0f} s" if still_s >= limit_s else ""
+        still_s = self.still.still_s(now_s, view.pressure_bar_g)
+        frozen = f"header pressure has stood still for {still_s:.0f} s" if self.still.frozen(still_s) else ""
         changed = self.switch.update(now_s, frozen or trouble)
         if frozen:
             # It has been looked at for long enough: no second wait on top of the first.

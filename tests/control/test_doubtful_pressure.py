@@ -51,6 +51,15 @@ def test_one_long_stretch_no_more_than_doubles_the_limit():
     assert watch.limit_s == 2 * 60.0
 
 
+def test_slow_ticks_need_five_repetitions_however_long_they_take():
+    watch = StillWatch()
+
+    verdicts = [watch.frozen(watch.still_s(at_s, 6.5)) for at_s in range(0, 3600, 600)]
+
+    # The first look is no repetition: the sixth is the fifth.
+    assert verdicts == [False] * 5 + [True]
+
+
 def test_lost_value_is_not_a_frozen_one():
     watch = StillWatch()
     watch.still_s(0, 6.5)

@@ -99,12 +99,14 @@ def life(station, span_s, machines_of):
     """The station's control over `span_s` in ticks of 5 s; the mode at each."""
     control, modes = StationControl(station), []
     for at_s in range(0, span_s, 5):
-        modes.append(control.tick(snapshot(station, at_s, 6.5, machines_of(at_s))).mode)
+        # A live sensor: its last digit moves.
+        pressure = 6.5 + 0.001 * (at_s // 5 % 2)
+        modes.append(control.tick(snapshot(station, at_s, pressure, machines_of(at_s))).mode)
     return control, modes
 
 
 def test_station_whose_machines_do_not_stop_falls_back_and_comes_back_when_they_do(station):
-    # 6.5 bar and nothing but the small one's air wanted: the others are told to stop and go on for 1000 s.
+    # All three run for 1000 s whatever they are told, then they stop.
     def machines(at_s):
         return [loaded(), loaded(58.0), loaded(50.0, 0.3)] if at_s < 1000 else [stopped()] * 3
 
