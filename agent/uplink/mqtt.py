@@ -181,7 +181,8 @@ class Uplink:
         if reason.is_failure:
             self._hand_over(self._lost, f"refused: {reason}")
         else:
-            client.subscribe(f"{self._down}#", qos=1)
+            # One level only: the blocks of an update, below down/ota/, go to a session of their own.
+            client.subscribe(f"{self._down}+", qos=1)
 
     def _on_subscribe(
         self,
