@@ -41,12 +41,17 @@ def calendar_columns(
 
 
 def _offsets_s(stamps_s: NDArray[np.int64], tz: str) -> NDArray[np.int64]:
-    # Every zone in use changes its offset on a quarter of an hour of UTC, so one look-up a quarter is exact.
-    quarters, where = np.unique(stamps_s // 900, return_inverse=True)
-    return np.array([_offset_s(int(quarter), tz) for quarter in quarters], dtype=np.int64)[where]
+    days, where = np.unique(stamps_s // 86_400, return_inverse=True)
+    begins, ends = (np.array([_offset_s(int(d) * 96, tz) for d in each]) for each in (days, days + 1))
+    offsets = begins[where]
+    # Only on a day that ends with another offset does the hour matter. Every zone in use changes on a quarter of
+    # an hour of UTC, so one look-up a quarter is exact.
+    changing = (begins != ends)[where]
+    offsets[changing] = [_offset_s(int(each) // 900, tz) for each in stamps_s[changing]]
+    return np.asarray(offsets, dtype=np.int64)
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def _offset_s(quarter: int, tz: str) -> int:
     offset = datetime.fromtimestamp(quarter * 900, UTC).astimezone(ZoneInfo(tz)).utcoffset()
     return int(offset.total_seconds()) if offset is not None else 0

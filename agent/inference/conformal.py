@@ -34,8 +34,17 @@ class PastForecast:
 
 def offsets(past: list[PastForecast], raw: Array, *, step_s: int, floor: float) -> Array:
     """Additive offsets [H, 3] for the forecast `raw` [H, 3]; zeros without a past. `floor` > 0 is the least scale."""
-    horizon = len(raw)
-    out = np.zeros_like(raw)
+    return applied(shifts(past, len(raw), step_s=step_s, floor=floor), raw, floor=floor)
+
+
+def applied(shift: Array, raw: Array, *, floor: float) -> Array:
+    """Offsets [H, 3] of `raw` in its own unit from shifts [H, 3] in half-widths."""
+    return np.asarray(shift * _half_width(raw, floor)[:, None])
+
+
+def shifts(past: list[PastForecast], horizon: int, *, step_s: int, floor: float) -> Array:
+    """How far each quantile has to move, [H, 3], in units of the band's half-width; zeros without a past."""
+    out = np.zeros((horizon, 3))
     used = sorted((each for each in past if each.age_days <= KEEP_DAYS_MOST), key=lambda each: each.age_days)
     used = [each for place, each in enumerate(used) if each.age_days <= KEEP_DAYS or place < KEEP_ORIGINS]
     if not used:
@@ -49,8 +58,7 @@ def offsets(past: list[PastForecast], raw: Array, *, step_s: int, floor: float) 
     for lo in range(0, horizon, block_steps):
         part = slice(lo, min(lo + block_steps, horizon))
         # Half of the block's own shift, half of all blocks': a block alone is noisy.
-        shift = 0.5 * _shift(error[:, part]) + 0.5 * overall
-        out[part] = shift * _half_width(raw[part], floor)[:, None]
+        out[part] = 0.5 * _shift(error[:, part]) + 0.5 * overall
     return out
 
 

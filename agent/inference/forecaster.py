@@ -5,7 +5,6 @@ what outlives a call: past forecasts that wait for their truth, and the scores t
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 
 from agent.inference.calendar import calendar_columns, day_types
 from agent.inference.checks import check_history
-from agent.inference.conformal import KEEP_DAYS_MOST, PastForecast, offsets
-from agent.inference.contract import QUANTILES
+from agent.inference.conformal import applied, shifts
 from agent.inference.model import Model, ModelRefusedError
 from agent.inference.naive import LOOK_BACK_DAYS, naive_robust
+from agent.inference.record import RATIO_DAYS, Record, Scores
 from agent.inference.series import Series, window
 
 Array = NDArray[np.float64]
@@ -27,17 +26,12 @@ Array = NDArray[np.float64]
 # second figure: hysteresis both ways.
 LOSES_AT = 1.10
 WINS_AT = 0.97
-RATIO_DAYS = 14
-# Where few plans are made a day, two weeks hold too few to judge by: then the last ones count, up to that age.
 MIN_JUDGED = 6
-RATIO_ORIGINS = 12
-RATIO_DAYS_MOST = 60
 # A file whose own trial did not beat the naive rule by this starts on the bench: with five weeks of data most
 # models lose. It gets its chance when the gateway's own scores say so.
 TRIAL_RATIO = 0.97
 # Past its use-by a model stays only while it still beats the naive rule.
 STALE_RATIO = 1.00
-MAX_PENDING = 1500
 SLOW_RUN_S = 0.5
 OUTSIDE_WIDENING = 1.3
 GAP_WIDENING = 1.15
@@ -83,33 +77,6 @@ class QuantileForecast:
         return low, middle, high
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Rolling quality of the last weeks; NaN where nothing could be judged yet."""
-
-    judged: int
-    pinball: float
-    pinball_naive: float
-    pinball_model: float
-    coverage: float
-    bias: float
-
-    @property
-    def ratio(self) -> float:
-        """Model over naive; NaN until both were judged."""
-        return self.pinball_model / self.pinball_naive if self.pinball_naive > 0 else float("nan")
-
-
-@dataclass
-class _Pending:
-    first_at: datetime
-    issued: Array
-    naive_raw: Array
-    naive: Array
-    model_raw: Array | None
-    model: Array | None
-
-
 @dataclass
 class Forecaster:
     """`forecast` is pure apart from the memory kept here. `elapsed` gives seconds and serves the slow-run check."""
@@ -118,22 +85,24 @@ class Forecaster:
     model: Model | None = None
     elapsed: Callable[[], float] | None = None
     shadow: bool = False
-    _pending: deque[_Pending] = field(default_factory=lambda: deque(maxlen=MAX_PENDING))
+    _record: Record = field(init=False)
     _benched: bool = False
+    # Shifts of naive rule and model, and the scores, for one version of the record: made anew when it changes.
+    _judged: tuple[int, Array, Array, Scores] | None = None
 
     def __post_init__(self) -> None:
+        self._record = Record(self.spec.step_s, self.spec.horizon)
         self._benched = not _passed_trial(self.model)
 
     def replace_model(self, model: Model | None) -> None:
         """Swap the model. The old one's errors say nothing about the new one, so its record is dropped."""
         self.model = model
         self._benched = not _passed_trial(model)
-        for each in self._pending:
-            each.model_raw = each.model = None
+        self._record.forget_model()
 
     def reset(self) -> None:
         """Forget all errors: after a change of plan or plant they describe another site."""
-        self._pending.clear()
+        self._record.forget()
         self._benched = not _passed_trial(self.model)
 
     def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
@@ -149,7 +118,6 @@ class Forecaster:
         per_day = 86_400 // spec.step_s
         reasons: list[str] = []
         naive_hist = window(history, first_at, (LOOK_BACK_DAYS + 2) * per_day)
-        past = self._past(history, first_at)
 
         model_raw, checked_tail, why, note = self._model_raw(history, known, first_at)
         naive_hist = _with_bad_tail(naive_hist, checked_tail)
@@ -162,12 +130,11 @@ class Forecaster:
             limits=(spec.limit_low, spec.limit_high),
         )
         floor = 1e-4 * (spec.limit_high - spec.limit_low)
-        naive_done = self._recalibrated(naive.quantiles, [p for p, _ in past["naive"]], floor)
+        shift_naive, shift_model, scores = self._judge(history, first_at, floor)
+        naive_done = self._bounded(naive.quantiles + applied(shift_naive, naive.quantiles, floor=floor))
         model_done = None
         if model_raw is not None:
-            shift = offsets([p for p, _ in past["model"]], model_raw, step_s=spec.step_s, floor=floor)
-            model_done = self._bounded(model_raw + shift)
-        scores = self.scores(history, first_at)
+            model_done = self._bounded(model_raw + applied(shift_model, model_raw, floor=floor))
         steers, verdict = self._who(model_done, why, scores, first_at)
         reasons.extend(verdict)
         chosen = model_done if steers and model_done is not None else naive_done
@@ -184,53 +151,25 @@ class Forecaster:
             middle = chosen[:, 1:2]
             chosen = self._bounded(middle + OUTSIDE_WIDENING * (chosen - middle))
             reasons.append("known_out_of_training_range")
-        if not self._pending or self._pending[-1].first_at < first_at:
-            self._pending.append(
-                _Pending(first_at, chosen, naive.quantiles, naive_done, model_raw, model_done)
-            )
+        self._record.add(first_at, chosen, naive.quantiles, naive_done, model_raw, model_done)
         return QuantileForecast(
             spec.target, spec.unit, at, first_at, spec.step_s, chosen, source, tuple(reasons)
         )
 
     def scores(self, history: Series, at: datetime, days: float = RATIO_DAYS) -> Scores:
-        """Pinball, coverage and bias of what was issued in the last `days`, against the truth known at `at`.
+        """Pinball, coverage and bias of what was issued in the last `days`, against the truth known at `at`."""
+        return self._record.scores(history, at, days)
 
-        Fewer than RATIO_ORIGINS judged forecasts in that time are filled up with older ones.
-        """
-        rows: list[tuple[float, float, float, float, float]] = []
-        for each in reversed(self._pending):
-            age_d = (at - each.first_at).total_seconds() / 86_400
-            if age_d > RATIO_DAYS_MOST or (age_d > days and len(rows) >= RATIO_ORIGINS):
-                break
-            truth = self._truth(history, each.first_at, at)
-            if np.isfinite(truth).mean() < 0.25:
-                continue
-            known = np.isfinite(truth)
-            model = _pinball(truth, each.model) if each.model is not None else float("nan")
-            inside = (truth >= each.issued[:, 0]) & (truth <= each.issued[:, 2])
-            rows.append(
-                (
-                    _pinball(truth, each.issued),
-                    _pinball(truth, each.naive),
-                    model,
-                    float(inside[known].mean()),
-                    float((each.issued[:, 1] - truth)[known].mean()),
-                )
+    def _judge(self, history: Series, at: datetime, floor: float) -> tuple[Array, Array, Scores]:
+        """Shifts of the naive rule's and the model's quantiles in half-widths, and the scores."""
+        if self._judged is None or self._judged[0] != self._record.version:
+            horizon, step_s = self.spec.horizon, self.spec.step_s
+            naive, model = (
+                shifts(self._record.past(history, at, of_model=of_model), horizon, step_s=step_s, floor=floor)
+                for of_model in (False, True)
             )
-        if not rows:
-            return Scores(0, *(float("nan"),) * 5)
-        table = np.array(rows)
-        both = np.isfinite(table[:, 2])
-        pinball_model = float(table[both, 2].mean()) if both.any() else float("nan")
-        pinball_naive = float(table[both, 1].mean()) if both.any() else float(table[:, 1].mean())
-        return Scores(
-            len(rows),
-            float(table[:, 0].mean()),
-            pinball_naive,
-            pinball_model,
-            float(table[:, 3].mean()),
-            float(table[:, 4].mean()),
-        )
+            self._judged = (self._record.version, naive, model, self._record.scores(history, at))
+        return self._judged[1:]
 
     def _model_raw(
         self, history: Series, known: Series | None, first_at: datetime
@@ -287,38 +226,12 @@ class Forecaster:
             return True, ["past_use_by_but_better"]
         return True, []
 
-    def _past(self, history: Series, at: datetime) -> dict[str, list[tuple[PastForecast, None]]]:
-        out: dict[str, list[tuple[PastForecast, None]]] = {"naive": [], "model": []}
-        for each in self._pending:
-            age_d = (at - each.first_at).total_seconds() / 86_400
-            if not 0 < age_d <= KEEP_DAYS_MOST:
-                continue
-            truth = self._truth(history, each.first_at, at)
-            if not np.isfinite(truth).any():
-                continue
-            out["naive"].append((PastForecast(age_d, each.naive_raw, truth), None))
-            if each.model_raw is not None:
-                out["model"].append((PastForecast(age_d, each.model_raw, truth), None))
-        return out
-
-    def _truth(self, history: Series, first_at: datetime, now_at: datetime) -> Array:
-        horizon = self.spec.horizon
-        end_at = first_at + timedelta(seconds=horizon * self.spec.step_s)
-        truth = window(history, end_at, horizon)
-        future = max(0, int((end_at - now_at).total_seconds() // self.spec.step_s))
-        if future:
-            truth[max(0, horizon - future) :] = np.nan
-        return truth
-
     def _calendar(self, first_at: datetime, hist: int) -> NDArray[np.float32]:
         start_at = first_at - timedelta(seconds=hist * self.spec.step_s)
         holidays: Collection[date] = self.spec.holidays
         return calendar_columns(
             start_at, self.spec.step_s, hist + self.spec.horizon, tz=self.spec.tz, holidays=holidays
         )
-
-    def _recalibrated(self, raw: Array, past: list[PastForecast], floor: float) -> Array:
-        return self._bounded(raw + offsets(past, raw, step_s=self.spec.step_s, floor=floor))
 
     def _bounded(self, quantiles: Array) -> Array:
         return np.clip(np.sort(quantiles, axis=1), self.spec.limit_low, self.spec.limit_high)
@@ -353,10 +266,3 @@ def _with_bad_tail(naive_hist: Array, checked: Array | None) -> Array:
     count = min(len(checked), len(out))
     out[len(out) - count :][~np.isfinite(checked[len(checked) - count :])] = np.nan
     return out
-
-
-def _pinball(truth: Array, quantiles: Array) -> float:
-    levels = np.asarray(QUANTILES)
-    error = truth[:, None] - quantiles
-    loss = np.maximum(levels * error, (levels - 1) * error)
-    return float(loss[np.isfinite(truth)].mean())

@@ -7,6 +7,7 @@ decays over hours, and its own past errors become the band. Pure numpy, always f
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from agent.inference.contract import QUANTILES
@@ -80,37 +81,55 @@ def _rule_values(
 ) -> dict[str, Array]:
     """Each rule at each origin, [origins, day before + horizon]: the first `per_day` columns lie before the origin."""
     steps = np.arange(-per_day, horizon)
-    # Step h of day d looks back d more days: nothing after the origin may enter.
-    extra_days = np.maximum(steps // per_day, 0)
+    parts: list[dict[str, Array]] = []
+    # Step h of day d looks back d more days: nothing after the origin may enter. Within one such day a rule's
+    # value depends on the target time alone, so it is computed once, not once for every origin that asks.
+    for extra_days in range(max(1, -(-horizon // per_day))):
+        part = steps[np.maximum(steps // per_day, 0) == extra_days]
+        first, last = int(origins[0] + part[0]), int(origins[-1] + part[-1])
+        by_target = _rules_by_target(values, kinds, first, last + 1, per_day, extra_days)
+        place = origins[:, None] + part - first
+        parts.append({name: value[place] for name, value in by_target.items()})
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+
+def _rules_by_target(
+    values: Array, kinds: NDArray[np.int64], first: int, end: int, per_day: int, extra_days: int
+) -> dict[str, Array]:
+    """Each rule's value for the target rows first..end-1, [end - first], from values 1 + extra_days or more days back."""
     days = max(1, min(LOOK_BACK_DAYS, len(values) // per_day))
-    back = (np.arange(1, days + 1) + extra_days[:, None]) * per_day
-    target = origins[:, None] + steps
-    index = target[:, :, None] - back[None]
-    lagged = np.where(index >= 0, values[np.maximum(index, 0)], np.nan)
-    target_kind = kinds[np.clip(target, 0, len(kinds) - 1)]
-    same = (kinds[np.maximum(index, 0)] == target_kind[:, :, None]) & (index >= 0)
-    weight = np.isfinite(lagged)
-    recent = 0.85 ** np.arange(days)
-    zero = np.where(weight, lagged, 0.0)
+    count = end - first
+    lagged = np.full((days, count), np.nan)
+    same = np.zeros((days, count))
+    target_kind = kinds[np.clip(np.arange(first, end), 0, len(kinds) - 1)]
+    for day in range(days):
+        start = first - (day + 1 + extra_days) * per_day
+        lo, hi = max(0, -start), min(count, len(values) - start)
+        if lo < hi:
+            lagged[day, lo:hi] = values[start + lo : start + hi]
+            same[day, lo:hi] = kinds[start + lo : start + hi] == target_kind[lo:hi]
+    weight = np.isfinite(lagged).astype(np.float64)
+    zero = np.where(weight > 0, lagged, 0.0)
+    same *= weight
+    zero_same = zero * same
+    recent = np.power(0.85, np.arange(days))
+    latest = np.power(1e-6, np.arange(days))
     rules = {
-        "yesterday": lagged[:, :, 0],
-        "mean_3_days": _weighted(zero[:, :, :3], weight[:, :, :3] * 1.0),
-        "recent_days": _weighted(zero, weight * recent),
-        "same_day_type": _weighted(zero, (weight & same) * recent),
-        "last_day_of_type": _weighted(zero, (weight & same) * 1e-6 ** np.arange(min(days, 28))[None, None]),
+        "yesterday": lagged[0],
+        "mean_3_days": _mean_of(zero[:3].sum(axis=0), weight[:3].sum(axis=0)),
+        "recent_days": _mean_of(recent @ zero, recent @ weight),
+        "same_day_type": _mean_of(recent @ zero_same, recent @ same),
+        "last_day_of_type": _mean_of(latest @ zero_same, latest @ same),
     }
     if days >= 7:
-        weekly = np.arange(6, days, 7)
-        rules["last_week"] = lagged[:, :, 6]
-        rules["same_weekday"] = _weighted(zero[:, :, weekly], weight[:, :, weekly] * 1.0)
+        rules["last_week"] = lagged[6]
+        rules["same_weekday"] = _mean_of(zero[6::7].sum(axis=0), weight[6::7].sum(axis=0))
         rules["day_and_week"] = 0.5 * rules["same_day_type"] + 0.5 * rules["same_weekday"]
     return rules
 
 
-def _weighted(values: Array, weight: Array) -> Array:
-    total = weight.sum(axis=-1)
-    scale = np.where(total > 0, total, 1.0)
-    return np.where(total > 0, (values * weight).sum(axis=-1) / scale, np.nan)
+def _mean_of(total: NDArray[np.floating], weight: NDArray[np.floating]) -> Array:
+    return np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), np.nan)
 
 
 def _choose(
@@ -124,40 +143,41 @@ def _choose(
     last_values = values[before]
     hours = (np.arange(truth.shape[1]) + 1) * step_s / 3600
     # A gap in one rule's values must not make it look good: every rule is scored on the same steps.
-    usable = {
-        name: fit
-        for name, fit in rules.items()
-        if np.isfinite(fit[-1, per_day:]).mean() >= MIN_RULE_SHARE and np.isfinite(fit[:-1, per_day:]).any()
-    }
+    finite = {name: np.isfinite(fit[:, per_day:]) for name, fit in rules.items()}
+    usable = [n for n, good in finite.items() if good[-1].mean() >= MIN_RULE_SHARE and good[:-1].any()]
     if not usable:
         return None
     shared = np.isfinite(truth)
-    counts = {name: (shared & np.isfinite(fit[:-1, per_day:])).sum() for name, fit in usable.items()}
+    counts = {name: (shared & finite[name][:-1]).sum() for name in usable}
     enough = 0.7 * max(counts.values())
-    usable = {name: fit for name, fit in usable.items() if counts[name] >= enough and counts[name] > 0}
-    for fit in usable.values():
-        shared = shared & np.isfinite(fit[:-1, per_day:])
+    usable = [name for name in usable if counts[name] >= enough and counts[name] > 0]
+    for name in usable:
+        shared = shared & finite[name][:-1]
     if not shared.any():
         return None
     age = (ends[-1] - origins) / per_day
     weight = np.where(shared, (0.5 ** (age / 14.0))[:, None], 0.0)
-    best: tuple[float, str, Array, Array] | None = None
-    for name, fit in usable.items():
-        surprise = _finite_mean(last_values - fit[:, per_day - recent : per_day])
+    weight /= weight.sum()
+    kept = {d: np.exp(-hours / d) if d > 0 else np.zeros_like(hours) for d in DECAYS_H}
+    best: tuple[float, str, float, Array] | None = None
+    for name in usable:
+        fit = rules[name]
+        surprise = np.nan_to_num(_finite_mean(last_values - fit[:, per_day - recent : per_day]))
+        gap = np.where(shared, truth - fit[:-1, per_day:], 0.0)
         for decay_h in DECAYS_H:
-            kept = np.exp(-hours / decay_h) if decay_h > 0 else np.zeros_like(hours)
-            corrected = fit[:, per_day:] + np.nan_to_num(surprise)[:, None] * kept
-            error = float(
-                (np.abs(np.where(shared, truth - corrected[:-1], 0.0)) * weight).sum() / weight.sum()
-            )
+            left = np.abs(gap - surprise[:-1, None] * kept[decay_h]) if decay_h > 0 else np.abs(gap)
+            error = float(np.vdot(left, weight))
             if best is None or error < best[0]:
-                best = (error, f"{name}/{decay_h:g}h", corrected[:-1], corrected[-1])
+                best = (error, name, decay_h, surprise)
     if best is None:
         return None
-    _, name, fitted, centre = best
+    _, name, decay_h, surprise = best
+    corrected = rules[name][:, per_day:] + surprise[:, None] * kept[decay_h]
+    centre = corrected[-1]
     known = np.isfinite(centre)
     positions = np.arange(len(centre))
-    return name, fitted, np.interp(positions, positions[known], centre[known])
+    filled = np.interp(positions, positions[known], centre[known])
+    return f"{name}/{decay_h:g}h", corrected[:-1], filled
 
 
 def _finite_mean(values: Array) -> Array:
@@ -175,19 +195,40 @@ def _band(
     # Errors depend on the time of day more than on the distance: pool origins that share the time of day.
     same_hour = (length - origins) % per_day == 0
     target_kind = kinds[np.minimum(origins[:, None] + np.arange(horizon), len(kinds) - 1)]
-    overall = error[np.isfinite(error)]
-    spread = np.quantile(overall, QUANTILES)
-    out = np.empty((horizon, 3))
-    for step in range(horizon):
-        lo, hi = max(0, step - reach), min(horizon, step + reach + 1)
-        block, alike = error[:, lo:hi], target_kind[:, lo:hi] == kinds[min(length + step, len(kinds) - 1)]
-        pools = (block[same_hour][alike[same_hour]], block[alike], block.ravel())
-        sample = next((p for p in (q[np.isfinite(q)] for q in pools) if len(p) >= 4 * (2 * reach + 1)), None)
-        raw = np.quantile(sample, QUANTILES) if sample is not None else spread
-        out[step] = 0.85 * raw + 0.15 * spread
+    wanted_kind = kinds[np.minimum(length + np.arange(horizon), len(kinds) - 1)]
+    spread = np.quantile(error[np.isfinite(error)], QUANTILES)
+    # [origins, horizon, around]: the steps around each step, NaN beyond the ends.
+    edge = ((0, 0), (reach, reach))
+    around = sliding_window_view(np.pad(error, edge, constant_values=np.nan), 2 * reach + 1, axis=1)
+    alike = sliding_window_view(np.pad(target_kind, edge, constant_values=-1), 2 * reach + 1, axis=1)
+    raw = np.tile(spread, (horizon, 1))
+    open_steps = np.arange(horizon)
+    for rows, by_kind in ((same_hour, True), (slice(None), True), (slice(None), False)):
+        block = around[rows][:, open_steps]
+        use = np.isfinite(block)
+        if by_kind:
+            use &= alike[rows][:, open_steps] == wanted_kind[open_steps, None]
+        enough = use.sum(axis=(0, 2)) >= 4 * (2 * reach + 1)
+        if enough.any():
+            pool = np.where(use[:, enough], block[:, enough], np.inf).swapaxes(0, 1)
+            raw[open_steps[enough]] = _quantiles_of_rows(pool.reshape(int(enough.sum()), -1))
+        open_steps = open_steps[~enough]
+        if not len(open_steps):
+            break
+    out = 0.85 * raw + 0.15 * spread
     # The middle is corrected by half: with few days the median of the errors is itself noisy.
     out[:, 1] *= 0.5
     return out
+
+
+def _quantiles_of_rows(pool: Array) -> Array:
+    """[n, 3] quantiles of each row's finite values, linear between neighbours; +inf marks what is not there."""
+    ordered = np.sort(pool, axis=1)
+    place = (np.isfinite(ordered).sum(axis=1)[:, None] - 1) * np.asarray(QUANTILES)
+    below = np.floor(place).astype(np.int64)
+    low = np.take_along_axis(ordered, below, axis=1)
+    high = np.take_along_axis(ordered, np.ceil(place).astype(np.int64), axis=1)
+    return np.asarray(low + (place - below) * (high - low))
 
 
 def _cold(values: Array, step_s: int, horizon: int, limits: tuple[float, float]) -> Array:

@@ -1,4 +1,5 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -39,3 +40,16 @@ def test_a_holiday_counts_as_a_sunday():
     cal = np.array([[0, 2, 1, 0], [0, 2, 1, 1], [0, 5, 1, 0], [0, 6, 1, 0]], dtype=np.float32)
 
     assert day_types(cal).tolist() == [0, 2, 1, 2]
+
+
+def test_every_quarter_hour_of_two_years_has_the_offset_that_zoneinfo_gives():
+    # Half-hour summer time, a day skipped altogether (Apia 2011), and a change in the middle of a month's fast.
+    for tz in ("Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca"):
+        zone = ZoneInfo(tz)
+        first_at = datetime(2011, 6, 1, tzinfo=UTC)
+
+        got = calendar_columns(first_at, 900, 366 * 96, tz=tz)
+
+        stamps = [(first_at + timedelta(minutes=15 * k)).astimezone(zone) for k in range(0, 366 * 96, 7)]
+        assert got[::7, 0].tolist() == [60 * each.hour + each.minute for each in stamps]
+        assert got[::7, 1].tolist() == [each.weekday() for each in stamps]

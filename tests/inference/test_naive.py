@@ -97,3 +97,35 @@ def test_a_value_after_the_origin_cannot_matter():
     after = run(spiked[: 28 * PER_DAY])
 
     assert np.array_equal(before.quantiles, after.quantiles)
+
+
+@pytest.mark.parametrize(
+    ("days", "horizon", "gaps", "expected"),
+    [
+        (
+            30,
+            24,
+            False,
+            [[8.921988989, 10.040987609, 11.423053146], [28.093435507, 29.38296975, 30.922090694]],
+        ),
+        (
+            30,
+            60,
+            False,
+            [[8.920292258, 10.041262994, 11.428733097], [28.091738777, 29.383245135, 30.927770645]],
+        ),
+        (12, 24, True, [[7.846051662, 9.076554409, 10.963581488], [8.608383784, 9.78073108, 11.529346357]]),
+    ],
+)
+def test_the_answer_is_that_of_the_plain_rule_by_rule_calculation(days, horizon, gaps, expected):
+    # The figures come from a version that worked out each rule at each origin and each step's pool by itself.
+    history = plant(days)
+    if gaps:
+        history[np.random.default_rng(0).random(len(history)) < 0.1] = np.nan
+
+    answer = naive_robust(
+        history, kinds(len(history) + horizon), step_s=STEP_S, horizon=horizon, limits=LIMITS
+    )
+
+    assert answer.rule == "same_day_type/0h"
+    assert answer.quantiles[[0, 12]] == pytest.approx(np.array(expected), abs=1e-8)
