@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import elapsed_s, pause
 from agent.errors import TrimloadError
-from agent.uplink.mqtt import broker_address
+from agent.uplink.connection import broker_address
 
 _CONNECT_S = 5.0
 _QUIET_S = 2.0

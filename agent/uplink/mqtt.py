@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -22,11 +19,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.clock import Clock, elapsed_s, pause
 from agent.config.site import Uplink as UplinkConfig
 from agent.domain import Snapshot
-from agent.errors import ConfigError
 from agent.log import get_logger
 from agent.store.ledger import Head
 from agent.store.outbox import Message, Outbox
 from agent.uplink import payload
+from agent.uplink.connection import broker_address, require_plain_topic, send_at_once, use_certificates
 
 log = get_logger(__name__)
 
@@ -65,7 +62,7 @@ class Uplink:
         self.published = 0
         self._outbox, self._clock = outbox, clock
         self._interval = timedelta(seconds=config.interval_s)
-        _require_plain_topic(config.topic_root)
+        require_plain_topic(config.topic_root)
         self._up = f"{config.topic_root}/{site_id}/up"
         self._down = f"{config.topic_root}/{site_id}/down/"
         self._host, self._port, self._tls = broker_address(config.broker)
@@ -152,8 +149,8 @@ class Uplink:
         if config.username is not None:
             client.username_pw_set(config.username, password)
         if self._tls:
-            _use_certificates(client, config)
-        client.on_socket_open = _send_at_once
+            use_certificates(client, config)
+        client.on_socket_open = send_at_once
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -354,48 +351,3 @@ class Uplink:
     def _publish_status(self, state: str) -> paho.MQTTMessageInfo:
         content = payload.status(state, self._clock.now(), self._outbox.epoch)
         return self._client.publish(f"{self._up}/status", content, qos=1, retain=True)
-
-
-def broker_address(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether TLS of `mqtt://host:port` or `mqtts://...`. Raises ConfigError."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.username:
-        raise ConfigError(
-            f"{url!r} is no broker address",
-            where="site.toml [uplink] broker",
-            fix='write broker = "mqtts://HOST:8883" or "mqtt://HOST:1883"; user and password go elsewhere',
-        )
-    tls = parts.scheme == "mqtts"
-    return parts.hostname, port or (8883 if tls else 1883), tls
-
-
-def _require_plain_topic(root: str) -> None:
-    if not root or set(root) & set("+#\0") or root[0] in "/$":
-        raise ConfigError(
-            f"{root!r} cannot begin a topic",
-            where="site.toml [uplink] topic_root",
-            fix='use letters, digits and "/" between levels, e.g. "trimload"',
-        )
-
-
-def _use_certificates(client: paho.Client, config: UplinkConfig) -> None:
-    files = [config.ca_file, config.cert_file, config.key_file]
-    ca, cert, key = (str(file) if file is not None else None for file in files)
-    try:
-        client.tls_set(ca_certs=ca, certfile=cert, keyfile=key)
-    except (OSError, ValueError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"the certificates cannot be used: {error}",
-            where="site.toml [uplink] ca_file, cert_file, key_file",
-            fix="give PEM files that the agent's user may read, certificate and key of one pair",
-        ) from error
-
-
-def _send_at_once(_client: paho.Client, _data: object, sock: paho.SocketLike) -> None:
-    # Nagle and delayed ACK together cost 40 ms a message: four requests took 313 ms, 9 ms without.
-    if isinstance(sock, socket.socket):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

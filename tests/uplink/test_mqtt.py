@@ -17,7 +17,8 @@ from agent.domain import Quality, Reading, Snapshot
 from agent.errors import ConfigError
 from agent.store.ledger import Head
 from agent.store.outbox import Outbox
-from agent.uplink.mqtt import Uplink, broker_address
+from agent.uplink.connection import broker_address
+from agent.uplink.mqtt import Uplink
 from twin.broker import BrokerError, broker
 
 START_AT = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
