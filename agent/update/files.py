@@ -37,14 +37,23 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def flush_tree(directory: Path) -> None:
-    """Every file below `directory`, and the names of them, are on the disk when it returns."""
+def flush_changed(directory: Path, known: frozenset[tuple[str, int, int]]) -> frozenset[tuple[str, int, int]]:
+    """Every file below `directory` that is not in `known`, and its name, are on the disk; gives the new `known`."""
+    found = set()
     for folder, _, names in os.walk(directory):
+        fresh = False
         for name in names:
             path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
-                flush_file(path)
-        flush_directory(Path(folder))
+            state = path.lstat()
+            key = (str(path), state.st_ino, state.st_mtime_ns)
+            found.add(key)
+            if key not in known:
+                fresh = True
+                if not path.is_symlink():
+                    flush_file(path)
+        if fresh:
+            flush_directory(Path(folder))
+    return frozenset(found)
 
 
 def flush_file(path: Path) -> None:
