@@ -31,6 +31,7 @@ COMMANDS = {
 }
 HELP_OF_OTHERS = {
     "demo": "a simulated day over real Modbus, OPC UA and MQTT, with the savings at the end",
+    "machine-curve": "mean power of one compressor at part load, from its data sheet",
     "simulate": "run your own metered demand through agent, cascade and sequencer",
     "twin": "serve a simulated plant for a site.toml over Modbus and OPC UA",
 }
