@@ -37,23 +37,29 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def flush_changed(directory: Path, known: frozenset[tuple[str, int, int]]) -> frozenset[tuple[str, int, int]]:
+FileStates = frozenset[tuple[str, int, int]]
+
+
+def file_states(directory: Path) -> FileStates:
+    """Path, inode and time of change of every file below `directory`."""
+    return frozenset(
+        (str(path), state.st_ino, state.st_mtime_ns)
+        for folder, _, names in os.walk(directory)
+        for path in (Path(folder, name) for name in names)
+        for state in (path.lstat(),)
+    )
+
+
+def flush_changed(directory: Path, known: FileStates) -> FileStates:
     """Every file below `directory` that is not in `known`, and its name, are on the disk; gives the new `known`."""
-    found = set()
-    for folder, _, names in os.walk(directory):
-        fresh = False
-        for name in names:
-            path = Path(folder, name)
-            state = path.lstat()
-            key = (str(path), state.st_ino, state.st_mtime_ns)
-            found.add(key)
-            if key not in known:
-                fresh = True
-                if not path.is_symlink():
-                    flush_file(path)
-        if fresh:
-            flush_directory(Path(folder))
-    return frozenset(found)
+    found = file_states(directory)
+    changed = {Path(path) for path, _, _ in found - known}
+    for path in changed:
+        if not path.is_symlink():
+            flush_file(path)
+    for folder in {path.parent for path in changed}:
+        flush_directory(folder)
+    return found
 
 
 def flush_file(path: Path) -> None:

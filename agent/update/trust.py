@@ -17,7 +17,7 @@ from tuf.api.metadata import TargetFile
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
-from agent.update.files import flush_changed, flush_file, move_durably
+from agent.update.files import FileStates, file_states, flush_changed, flush_file, move_durably
 from agent.update.job import Assignment, JobFaultError, Target, read_assignment
 from agent.update.source import BudgetSpentError, NotThereError, Source, SourceGoneError, StoppedError
 
@@ -73,9 +73,11 @@ class _Fetcher(FetcherInterface):
 class Look:
     """One consistent state of the repository, believed. Made by `look`; targets are looked up and fetched in it."""
 
-    def __init__(self, updater: Updater, fetcher: _Fetcher, source: Source, directory: Path) -> None:
+    def __init__(
+        self, updater: Updater, fetcher: _Fetcher, source: Source, directory: Path, flushed: FileStates
+    ) -> None:
         self._updater, self._fetcher, self._source, self._directory = updater, fetcher, source, directory
-        self._flushed = flush_changed(directory, frozenset())
+        self._flushed = flush_changed(directory, flushed)
         trusted = updater._trusted_set  # noqa: SLF001 - python-tuf has no other way to what it believes
         self.versions = Versions(trusted.root.version, trusted.timestamp.version, trusted.snapshot.version)
 
@@ -172,6 +174,7 @@ def look(
             "ClockBehind", f"the clock says {now:%Y-%m-%d %H:%M}, it was {floor:%Y-%m-%d %H:%M} before"
         )
     directory.mkdir(parents=True, exist_ok=True)
+    flushed = file_states(directory)
     fetcher = _Fetcher(source)
     with _refusals(fetcher):
         updater = Updater(
@@ -180,7 +183,7 @@ def look(
         # python-tuf takes the machine's clock; ours is injected, and is the one held against the floor.
         updater._trusted_set.reference_time = now  # noqa: SLF001
         updater.refresh()
-    found = Look(updater, fetcher, source, directory)
+    found = Look(updater, fetcher, source, directory, flushed)
     _require_not_older(found.versions, known)
     return found
 
