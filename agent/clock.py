@@ -94,3 +94,8 @@ def elapsed_s() -> float:
 def cpu_s() -> float:
     """CPU seconds of this process: for measuring work only."""
     return time.process_time()
+
+
+def boot_s() -> float:
+    """Seconds since the machine was started, sleep included: for deadlines that no wall clock may move."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
