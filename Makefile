@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up what they need; a second run takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock bench clean
+.PHONY: help setup demo test check lock bench bundle clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -33,6 +33,9 @@ lock: ## write requirements.lock and docs/licences.md anew from pyproject.toml
 
 bench: setup ## run the benchmarks
 	@if [ -x benchmarks/run ]; then $(ONE_THREAD) benchmarks/run $(ARGS); else echo "bench: there is no benchmarks/run" >&2; exit 1; fi
+
+bundle: setup ## one file for a gateway without a network, in dist/ (ARGS="--python 3.13 --machine aarch64", "--all")
+	@$(BIN)/python scripts/bundle $(ARGS)
 
 clean: ## remove .venv, caches and build results
 	@rm -rf .venv .venv.lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
