@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple, cast
 
-from agent.clock import pause
 from agent.errors import TrimloadError
-from fleet.consumer import Consumer
+
+Main = Callable[[Sequence[str]], int]
+
+
+class Entry(NamedTuple):
+    """A command: where it lives and what it does, in one line."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "watch": Entry("fleet.commands.watch:command", "listen to every site's uplink and say who is there"),
+    "keys": Entry("fleet.commands.keys:command", "make signing keys, begin a repository, enrol sites"),
+    "sign": Entry("fleet.commands.trust:sign_command", "add your signature to what waits for it"),
+    "rotate": Entry("fleet.commands.trust:rotate_command", "give a role a new key in place of an old one"),
+    "revoke": Entry("fleet.commands.trust:revoke_command", "take a key from a role, at once"),
+    "expiry": Entry("fleet.commands.trust:expiry_command", "say what expires when, and renew it"),
+    "publish": Entry(
+        "fleet.commands.publish:command", "publish models, configurations, agent releases, jobs"
+    ),
+    "serve": Entry("fleet.commands.serve:command", "serve the repository to every site over MQTT"),
+}
+USAGE = "usage: trimload-fleet COMMAND [options]      (trimload-fleet COMMAND --help explains one)"
+EXIT_CODES = "exit codes: 0 done; 1 done, with a result that is bad news; 2 bad input or no broker"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="trimload-fleet",
-        description="What the operator of many sites uses.",
-        epilog="exit codes: 0 done; 1 done, and a site is offline or has lost messages; 2 bad input or no broker",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    watch = commands.add_parser(
-        "watch",
-        help="listen to every site's uplink and say who is there",
-        description="Subscribe to all sites of a broker, acknowledge what arrives, and after --seconds print one "
-        "line per site: online or not, when it was last heard, messages, and messages lost for good.",
-    )
-    watch.add_argument("--broker", required=True, help="mqtt://host:1883 or mqtts://host:8883")
-    watch.add_argument("--root", default="trimload", help="first level of every topic ([uplink] topic_root)")
-    watch.add_argument("--seconds", type=float, default=15.0, help="how long to listen (15)")
-    watch.add_argument("--json", action="store_true", help="print JSON for machines")
-    options = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        rows = [f"  {name:<14}{entry.help}" for name, entry in COMMANDS.items()]
+        print("\n".join([USAGE, "", *rows, "", EXIT_CODES]))
+        return 0
+    if words[0] not in COMMANDS:
+        print(
+            f"trimload-fleet: {words[0]!r} is no command; known: {', '.join(sorted(COMMANDS))}",
+            file=sys.stderr,
+        )
+        return 2
+    module, _, function = COMMANDS[words[0]].target.partition(":")
     try:
-        return asyncio.run(_watch(options))
+        return cast("Main", getattr(import_module(module), function))(words[1:])
     except TrimloadError as error:
         print(error, file=sys.stderr)
         return 2
-
-
-async def _watch(options: argparse.Namespace) -> int:
-    consumer = Consumer(options.broker, options.root)
-    await consumer.start()
-    await pause(options.seconds)
-    await consumer.stop()
-    sites = consumer.sites
-    if options.json:
-        print(json.dumps({site_id: asdict(site) for site_id, site in sorted(sites.items())}, indent=1))
-    else:
-        print(f"{'site':<24}{'state':<10}{'last telemetry':<28}{'messages':>9}{'lost':>6}")
-        for site_id, site in sorted(sites.items()):
-            heard = site.telemetry_at or "never"
-            print(f"{site_id:<24}{site.state:<10}{heard:<28}{site.messages:>9}{site.missing:>6}")
-    return 1 if any(site.state != "online" or site.missing for site in sites.values()) else 0
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
 
 
 if __name__ == "__main__":

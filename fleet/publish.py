@@ -20,7 +20,7 @@ from agent.errors import DataError
 from agent.inference.model import ModelRefusedError, load_model
 from agent.update.files import write_durably
 from agent.update.job import Assignment, Job, Kind, Target, assignment_json, read_assignment
-from agent.update.release import manifest_json, release_name, wheel_of, wheel_path
+from agent.update.release import manifest_json, manifest_path, release_name, wheel_of, wheel_path
 from fleet.keys import NamedKey
 from fleet.signing import Outcome, Repository, RepositoryFaultError, delegate
 
@@ -89,7 +89,7 @@ def publish_agent(
     rows = tuple(wheel_of(path) for path in sorted(wheels, key=lambda p: p.name))
     release = release_name(version, rows)
     manifest = manifest_json(release, version, python, machine, rows)
-    files: dict[str, bytes | Path] = {f"agent/{release}/manifest.json": manifest}
+    files: dict[str, bytes | Path] = {manifest_path(release): manifest}
     for row, path in zip(rows, sorted(wheels, key=lambda p: p.name), strict=True):
         files[wheel_path(row)] = path
     outcome, targets = add_targets(repository, "agent", files)
@@ -137,7 +137,7 @@ def targets_of(repository: Repository, role: str, paths: Sequence[str]) -> tuple
 
 def release_targets(repository: Repository, release: str) -> tuple[Target, ...]:
     """Manifest and wheels of a published agent release."""
-    manifest = targets_of(repository, "agent", [f"agent/{release}/manifest.json"])[0]
+    manifest = targets_of(repository, "agent", [manifest_path(release)])[0]
     body = json.loads(stored_at(repository.path, manifest.path, manifest.sha256).read_bytes())
     paths = [f"agent/wheels/{row['sha256'][:16]}/{row['file']}" for row in body["wheels"]]
     return (manifest, *targets_of(repository, "agent", paths))

@@ -101,9 +101,23 @@ class Repository:
         return Metadata.from_file(str(path))
 
     def delegated(self) -> tuple[str, ...]:
-        """Names of the delegated roles, in order."""
+        """Names of the delegated roles, in order. Raises RepositoryFaultError where there is no repository."""
+        self.root()
         delegations: Delegations | None = self.role("targets").signed.delegations
         return () if delegations is None or delegations.roles is None else tuple(delegations.roles)
+
+    def can_sign(self, name: str) -> bool:
+        """Whether the keys at hand suffice for a role."""
+        keyids, threshold = self.keyids(name)
+        return len({key.public.keyid for key in self._our_keys()} & set(keyids)) >= threshold
+
+    def state_is_published(self) -> bool:
+        """Whether the snapshot names the present version of every role, and is signed by the keys in force."""
+        meta = self.role("snapshot").signed.meta
+        current = {f"{name}.json": self._version(name) for name in ("targets", *self.begun())}
+        return {name: file.version for name, file in meta.items()} == current and all(
+            self.verified(name) for name in ("snapshot", "timestamp")
+        )
 
     def begun(self) -> tuple[str, ...]:
         """The delegated roles that have been signed at least once."""

@@ -18,6 +18,7 @@ from agent.update.release import (
     Manifest,
     ReleaseFaultError,
     Wheel,
+    manifest_path,
     read_manifest,
     wheel_path,
 )
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 INTENT_FORMAT = "trimload-intent/1"
 INTENT, OUTCOME = "intent.json", "outcome.json"
-Action = Literal["install", "rollback"]
+Action = Literal["install", "confirm", "rollback"]
+ACTIONS = ("install", "confirm", "rollback")
 
 
 class Intent(NamedTuple):
@@ -38,13 +40,14 @@ class Intent(NamedTuple):
     site: str
     job: str
     release: str
+    manifest: str = ""
 
 
 class Outcome(NamedTuple):
-    """What the installer did: `switched` (the new release starts next) or `failed`."""
+    """What the installer did: `switched` means that the new release starts next."""
 
     job: str
-    outcome: Literal["switched", "failed"]
+    outcome: Literal["switched", "confirmed", "rolled_back", "failed"]
     reason: str = ""
 
 
@@ -75,7 +78,9 @@ def lay_out(folder: Path, metadata: Path, job: Job, files: Path, manifest: Manif
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(files / sha256, place)
     flush_changed(folder, frozenset())
-    write_intent(folder, Intent("install", job.site, job.id, manifest.release))
+    write_intent(
+        folder, Intent("install", job.site, job.id, manifest.release, manifest_path(manifest.release))
+    )
 
 
 def write_intent(folder: Path, intent: Intent) -> None:
@@ -92,7 +97,7 @@ def read_intent(folder: Path) -> Intent:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ReleaseFaultError(f"the intent cannot be read: {error}") from None
     plain = all(isinstance(value, str) for value in intent)
-    if stated != INTENT_FORMAT or not plain or intent.action not in {"install", "rollback"}:
+    if stated != INTENT_FORMAT or not plain or intent.action not in ACTIONS:
         raise ReleaseFaultError("the intent is none that this installer knows")
     return intent
 
@@ -145,7 +150,7 @@ def verify_release(
 
 def _gather(seen: Look, job: Job, release: str, own: Path, installed: Path) -> VerifiedRelease:
     targets = {target.path: target for target in job.targets}
-    path = f"agent/{release}/manifest.json"
+    path = manifest_path(release)
     if path not in targets:
         raise ReleaseFaultError(f"job {job.id!r} does not bring {release}")
     manifest = read_manifest(seen.fetch(targets[path], own / "files").read_bytes())

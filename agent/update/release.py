@@ -49,6 +49,11 @@ def wheel_path(wheel: Wheel) -> str:
     return f"agent/wheels/{wheel.sha256[:16]}/{wheel.file}"
 
 
+def manifest_path(release: str) -> str:
+    """The manifest's target path."""
+    return f"agent/{release}/manifest.json"
+
+
 def release_name(version: str, wheels: Sequence[Wheel]) -> str:
     """`<version>-<hash>`: another set of wheels is another release, whatever its version says."""
     rows = "\n".join(sorted(f"{wheel.sha256} {wheel.file}" for wheel in wheels))

@@ -206,4 +206,6 @@ def test_an_intent_reads_back(gateway):
 
     intent = read_intent(gateway.spool)
 
-    assert intent == Intent("install", "demo", "job1", intent.release)
+    assert intent == Intent(
+        "install", "demo", "job1", intent.release, f"agent/{intent.release}/manifest.json"
+    )

@@ -1,0 +1,1 @@
+"""Commands of `trimload-fleet`: each a function `command(argv) -> int`."""
