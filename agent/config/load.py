@@ -44,6 +44,11 @@ def load_site(path: Path) -> Site:
     return _read(text, path.parent, path.name, contradictions=True)
 
 
+def read_site(text: str, base: Path, *, file: str = "site.toml") -> Site:
+    """As `load_site`, of a text that belongs into the folder `base` wherever it came from. Raises SiteErrors."""
+    return _read(text, base, file, contradictions=True)
+
+
 def parse_site(text: str, base: Path, *, file: str = "site.toml") -> Site:
     """The site that `text` describes, checked against the schema only.
 
@@ -95,4 +100,9 @@ def _resolved(site: Site, base: Path) -> Site:
         uplink = uplink.model_copy(update=files)
     storage = site.storage.model_copy(update={"directory": base / site.storage.directory})
     models = {target: base / path for target, path in site.models.items()}
-    return site.model_copy(update={"storage": storage, "uplink": uplink, "models": models})
+    updates = site.updates
+    if updates is not None:
+        updates = updates.model_copy(update={"root_file": base / updates.root_file})
+    return site.model_copy(
+        update={"storage": storage, "uplink": uplink, "models": models, "updates": updates}
+    )

@@ -210,6 +210,31 @@ class Uplink(Part):
     key_file: FilePath | None = Field(default=None, description="Client key.")
 
 
+class Updates(Part):
+    """[updates]: signed models, configurations and releases. Without it nothing on site is ever replaced."""
+
+    root_file: FilePath = Field(
+        default=Path("root.json"),
+        description="Trusted root that came with the agent; newer ones follow from it.",
+    )
+    kinds: tuple[Literal["model", "config", "agent"], ...] = Field(
+        default=("model", "config", "agent"), strict=False, description="What may be replaced."
+    )
+    window: tuple[WeekTime, ...] = Field(
+        default=(), strict=False, description="When something may be changed, site time; empty is always."
+    )
+    check_every_s: float = Field(default=3600.0, ge=30, le=86400, description="How often to look for news.")
+    rate_kb_s: float = Field(default=500.0, ge=5, le=1e6, description="Most that a download takes.")
+    daily_mb: float = Field(default=500.0, ge=1, le=1e6, description="Most that is fetched in a day.")
+    block_kb: int = Field(default=60, ge=1, le=1000, description="Size of one MQTT message of a download.")
+    shadow_s: float = Field(
+        default=3600.0, ge=0, le=604800, description="A new model forecasts beside the old one for this long."
+    )
+    healthy_s: float = Field(
+        default=600.0, ge=0, le=86400, description="Healthy without a break for this long confirms an update."
+    )
+
+
 class Storage(Part):
     """[storage]: what stays on site."""
 
@@ -227,6 +252,7 @@ class Site(Part):
     tariff: Tariff = Tariff()
     storage: Storage = Storage()
     uplink: Uplink | None = None
+    updates: Updates | None = None
     tick_s: float = Field(default=1.0, ge=0.2, le=60, description="Period of the control loop.")
     allow_writes: tuple[str, ...] = Field(
         default=(), strict=False, description='Tags that may ever be written; "c1.*" takes all of c1.'
