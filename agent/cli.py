@@ -27,6 +27,9 @@ COMMANDS = {
         "agent.daemon.command:command", "run the agent of a site on the wall clock (what the service does)"
     ),
     "cosim": Entry("agent.daemon.cosim:command", "let an outside simulator drive the agent over JSON lines"),
+    "report": Entry(
+        "agent.savings.command:command", "what a station used, and what the agent saved, with its interval"
+    ),
     "plan": Entry("agent.planner.command:command", "plan one case of format station-plan/1"),
 }
 HELP_OF_OTHERS = {

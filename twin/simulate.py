@@ -20,6 +20,7 @@ from agent.inference.model import Model
 from agent.inference.series import Series
 from agent.planner.prices import price_at
 from twin.baselines.cascade import Cascade
+from twin.baselines.play import StationController
 from twin.baselines.sequencer import Sequencer
 from twin.demand import DemandSeries
 from twin.foresight import PerfectForecast
@@ -66,6 +67,10 @@ class Scene:
     seed: int
     step_s: float = 5.0
     past: Series | None = None
+    # The machines as they truly are, where they differ from what site.toml says of them.
+    true_station: Station | None = None
+    # Called after each step: for whoever keeps more than the books.
+    watch: Callable[[datetime, AirStation], None] | None = None
 
     @property
     def station(self) -> Station:
@@ -133,15 +138,17 @@ def run_agent(
 
 def run_cascade(scene: Scene, cascade: Cascade, progress: Progress | None = None) -> RunResult:
     """Staggered pressure switches."""
-    return _run_baseline(scene, cascade, progress)
+    return run_baseline(scene, cascade, progress)
 
 
 def run_sequencer(scene: Scene, sequencer: Sequencer, progress: Progress | None = None) -> RunResult:
     """A modern single-band sequencer."""
-    return _run_baseline(scene, sequencer, progress)
+    return run_baseline(scene, sequencer, progress)
 
 
-def _run_baseline(scene: Scene, controller: Cascade | Sequencer, progress: Progress | None) -> RunResult:
+def run_baseline(scene: Scene, controller: StationController, progress: Progress | None = None) -> RunResult:
+    """Any conventional controller."""
+
     def act(wires: Wires, _at: datetime) -> None:
         controller.step(wires.plant.now_s, scene.step_s, wires.plant)
 
@@ -152,7 +159,7 @@ def _run(
     scene: Scene, act: Callable[..., None], planner_ms: list[float], progress: Progress | None
 ) -> RunResult:
     began_s, began_cpu = elapsed_s(), cpu_s()
-    plant = AirStation(scene.station, seed=scene.seed)
+    plant = AirStation(scene.true_station or scene.station, seed=scene.seed)
     level = scene.demand.reader(scene.start_at)
     wires = wires_of(scene, plant)
     plant.settle(level(0.0))
@@ -168,6 +175,8 @@ def _run(
             cost = 0.0
         act(wires, at)
         plant.step(step_s, level((index + 0.5) * step_s))
+        if scene.watch is not None:
+            scene.watch(at, plant)
         if index >= warm:
             cost += plant.power_kw * step_s / 3600.0 * price(at)
         if progress is not None and index % 5000 == 0:

@@ -43,6 +43,7 @@ def air_faults(site: Site) -> Iterator[Fault]:
                     site, machine.tag("heartbeat"), f"machine '{key}'", machine.dead_man_s
                 )
         yield from _together(place, name, station)
+        yield from _baseline((*place, "baseline"), station)
 
 
 def dead_man(place: Place, subject: str, dead_man_s: float | None, tick_s: float) -> Iterator[Fault]:
@@ -252,4 +253,36 @@ def _together(place: Place, name: str, station: Station) -> Iterator[Fault]:
             f"{max(switches):g}): in local control the pressure falls below what the plant needs",
             "raise the switches in the controllers and here, or correct pressure_min_bar_g",
             table=True,
+        )
+
+
+# Keys of [stations.X.baseline] that each kind of control has no use for.
+_NOT_OF_BASELINE = {
+    "switches": ("order", "floor_bar", "band_bar", "offset_bar", "run_on_s", "vsd_first"),
+    "cascade": (),
+    "sequencer": ("offset_bar",),
+}
+
+
+def _baseline(place: Place, station: Station) -> Iterator[Fault]:
+    """A baseline that could not run on these machines would make a saving out of nothing."""
+    baseline = station.baseline
+    idle = [key for key in _NOT_OF_BASELINE[baseline.control] if key in baseline.model_fields_set]
+    if idle:
+        yield Fault(
+            (*place, idle[0]),
+            f'control = "{baseline.control}" has no use for {", ".join(idle)}',
+            'take it out, or set control = "cascade"'
+            if baseline.control == "switches"
+            else "take it out: a sequencer has one band",
+        )
+        return
+    floor, band = baseline.floor_bar or 0.0, baseline.band_bar or 0.0
+    room = station.pressure_max_bar_g - station.pressure_min_bar_g
+    if room > 0.0 and floor + band > room + 1e-9:
+        yield Fault(
+            (*place, "band_bar" if baseline.band_bar is not None else "floor_bar"),
+            f"the baseline's floor {floor:g} and band {band:g} bar reach {floor + band:g} bar above the minimum, "
+            f"but pressure_max_bar_g lies {room:g} bar above it",
+            "write the settings that the old control really had, or correct pressure_max_bar_g",
         )

@@ -103,6 +103,35 @@ class Machine(Part):
         return self.full_power_kw / self.full_flow_m3_min
 
 
+class Baseline(Part):
+    """[stations.X.baseline]: how the station was controlled before the agent; savings are counted against it."""
+
+    control: Literal["switches", "cascade", "sequencer"] = Field(
+        default="switches",
+        description="Each machine's own pressure switch as given above, a staggered cascade, or a sequencer "
+        "with one band.",
+    )
+    order: Literal["priority", "size-down", "size-up", "efficiency"] = Field(
+        default="priority", description="Which machine comes first; not for switches."
+    )
+    floor_bar: float | None = Field(
+        default=None, ge=0, le=5, description="Lowest switch or the band's begin, above pressure_min_bar_g."
+    )
+    band_bar: float | None = Field(default=None, gt=0, le=5, description="From loading to unloading.")
+    offset_bar: float | None = Field(
+        default=None, ge=0, le=2, description="Cascade: from one machine's switch to the next."
+    )
+    run_on_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=7200,
+        description="Unloaded time before a machine is stopped; not for switches.",
+    )
+    vsd_first: bool | None = Field(
+        default=None, description="Variable speed stands first in the order and trims; not for switches."
+    )
+
+
 class Station(Part):
     """[stations.X]: machines that feed one net."""
 
@@ -126,6 +155,9 @@ class Station(Part):
     )
     shift_hours: tuple[WeekTime, ...] = Field(
         default=(), strict=False, description="When the plant works: for reports and the twin."
+    )
+    baseline: Baseline = Field(
+        default=Baseline(), description="The control that savings are counted against."
     )
     machines: dict[Identifier, Machine] = Field(min_length=1, description="Its compressors.")
 

@@ -22,6 +22,7 @@ from agent.inference.model import Model
 from agent.log import get_logger
 from agent.store.history import History
 from agent.store.ledger import Ledger
+from agent.store.tags import MODE_CODES
 
 log = get_logger(__name__)
 
@@ -122,7 +123,11 @@ class Daemon:
         if self.hvac is not None:
             commands += self.hvac.tick(snapshot, self.history, events)
             self.notes += self.hvac.notes
-        self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived}))
+        modes = {
+            runtime.mode_tag: Reading(MODE_CODES[runtime.mode], Quality.GOOD, snapshot.at)
+            for runtime in self.stations.values()
+        }
+        self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived, **modes}))
         await self._actuate(snapshot, commands, events)
         if self._nightly.due(snapshot.at):
             night_work(list(self.stations.values()), snapshot.at, events)

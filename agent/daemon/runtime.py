@@ -10,6 +10,7 @@ from agent.control.station import StationControl, TickResult
 from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
 from agent.domain import Mode
 from agent.inference.model import Model
+from agent.store.tags import demand_tag, mode_tag
 
 
 @dataclass(slots=True)
@@ -34,7 +35,12 @@ class StationRuntime:
     @property
     def demand_tag(self) -> str:
         """The tag under which the estimated demand is kept."""
-        return f"{self.station_id}.demand_m3_min"
+        return demand_tag(self.station_id)
+
+    @property
+    def mode_tag(self) -> str:
+        """The tag under which the mode is kept: savings ask who was in command when."""
+        return mode_tag(self.station_id)
 
 
 def station_runtimes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
@@ -109,30 +109,15 @@ class History:
         Each minute counts alike within a step. The minute under way is not in it. A tag never seen
         is all NaN. Raises ValueError unless `step_s` is whole minutes that divide a day.
         """
-        if step_s < 60 or step_s % 60 or 86_400 % step_s:
-            raise ValueError(f"step_s must be whole minutes that divide a day, got {step_s}")
-        step_min = step_s // 60
-        first = int(from_at.timestamp() // step_s)
-        length = max(0, -int(-to_at.timestamp() // step_s) - first)
-        start_at = datetime.fromtimestamp(first * step_s, UTC)
-        values = np.full(length, np.nan)
-        tag_id = self._ids.get(tag)
-        if tag_id is None or length == 0:
-            return Grid(start_at, step_s, values)
-        # Minutes at or after `to_at` stay out even where they fall into the last step.
-        span = (tag_id, first * step_min, min((first + length) * step_min, -int(-to_at.timestamp() // 60)))
-        rows: list[tuple[int, float]] = self._database.read(
-            lambda connection: connection.execute(
-                "SELECT minute, mean FROM minute_mean WHERE tag = ? AND minute >= ? AND minute < ?", span
-            ).fetchall(),
-            [],
+        return grid_of(
+            lambda sql, span: self._database.read(
+                lambda connection: connection.execute(sql, span).fetchall(), []
+            ),
+            self._ids.get(tag),
+            from_at,
+            to_at,
+            step_s,
         )
-        if rows:
-            minute, mean = np.array(rows, dtype=np.float64).T
-            slot = (minute // step_min).astype(np.int64) - first
-            count = np.bincount(slot, minlength=length)
-            np.divide(np.bincount(slot, weights=mean, minlength=length), count, out=values, where=count > 0)
-        return Grid(start_at, step_s, values)
 
     def minute(self, tag: str, at: datetime) -> MinuteMean | None:
         """What is known of the minute that holds `at`."""
@@ -213,6 +198,31 @@ class History:
             log.info("history_resumed", lost_minutes=self.lost_minutes)
             self._paused = False
         return written
+
+
+Rows = Callable[[str, tuple[int, int, int]], list[tuple[float, ...]]]
+
+
+def grid_of(rows: Rows, tag_id: int | None, from_at: datetime, to_at: datetime, step_s: int) -> Grid:
+    """The grid of `History.series` from whoever can run its query; all NaN for a tag without id."""
+    if step_s < 60 or step_s % 60 or 86_400 % step_s:
+        raise ValueError(f"step_s must be whole minutes that divide a day, got {step_s}")
+    step_min = step_s // 60
+    first = int(from_at.timestamp() // step_s)
+    length = max(0, -int(-to_at.timestamp() // step_s) - first)
+    start_at = datetime.fromtimestamp(first * step_s, UTC)
+    values = np.full(length, np.nan)
+    if tag_id is None or length == 0:
+        return Grid(start_at, step_s, values)
+    # Minutes at or after `to_at` stay out even where they fall into the last step.
+    span = (tag_id, first * step_min, min((first + length) * step_min, -int(-to_at.timestamp() // 60)))
+    found = rows("SELECT minute, mean FROM minute_mean WHERE tag = ? AND minute >= ? AND minute < ?", span)
+    if found:
+        minute, mean = np.array(found, dtype=np.float64).T
+        slot = (minute // step_min).astype(np.int64) - first
+        count = np.bincount(slot, minlength=length)
+        np.divide(np.bincount(slot, weights=mean, minlength=length), count, out=values, where=count > 0)
+    return Grid(start_at, step_s, values)
 
 
 def minute_means(ticks: Iterable[Mapping[str, Reading]]) -> dict[str, MinuteMean]:

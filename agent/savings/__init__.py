@@ -1,0 +1,1 @@
+"""What the agent saved: figures of a period, and savings that an auditor can take apart."""

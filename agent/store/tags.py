@@ -1,0 +1,18 @@
+"""Names under which the agent keeps what it works out itself, beside the tags of site.toml."""
+
+from __future__ import annotations
+
+from agent.domain import Mode
+
+# As a number, so that it can be kept like a reading.
+MODE_CODES = {Mode.OBSERVE: 0.0, Mode.ADVISE: 1.0, Mode.CONTROL: 2.0, Mode.FALLBACK: 3.0}
+
+
+def demand_tag(station_id: str) -> str:
+    """The station's estimated free-air demand, [m3/min]."""
+    return f"{station_id}.demand_m3_min"
+
+
+def mode_tag(station_id: str) -> str:
+    """The station's mode, by MODE_CODES."""
+    return f"{station_id}.mode"

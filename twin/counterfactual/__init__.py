@@ -1,0 +1,1 @@
+"""Another controller on the measured demand: the simulation behind `trimload report`."""
