@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from agent.clock import elapsed_s
-from training.backtest import Plan, Result, default_origins, run_backtest, score
+from training.backtest import Result, run_backtest, score
 from training.dataset import Frame, load_frame
+from training.origins import Plan, default_origins
 
 METHODS = ("daily", "weekly", "naive", "mstl", "autoets", "lgbm", "ensemble")
 
@@ -71,7 +72,9 @@ def _series(text: str, time_column: str) -> tuple[str, Frame, str, int, str, tup
     path, target, step, horizon, zone, *rest = text.split(":")
     known = tuple(rest[0].split(",")) if rest else ()
     step_s = int(pd.Timedelta(step).total_seconds())
-    frame = load_frame(Path(path), time_column=time_column, columns=(target, *known), step_s=step_s, tz=zone)
+    frame = load_frame(
+        Path(path), time_column=time_column, columns=(target,), known=known, step_s=step_s, tz=zone
+    )
     return f"{Path(path).stem}:{target}", frame, target, int(horizon), zone, known
 
 

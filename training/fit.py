@@ -11,6 +11,7 @@ from agent.errors import DataError
 from agent.inference.calendar import day_types
 from agent.inference.contract import QUANTILES, Contract, KnownColumn
 from agent.inference.naive import naive_robust
+from training.clean import default_limits, learnable
 from training.dataset import Frame
 from training.export import export
 from training.features import Scales
@@ -29,6 +30,9 @@ BLOCK_H = 6
 # Horizon steps taken from each origin for the trees; neighbours carry almost the same information.
 ROWS_PER_ORIGIN = 24
 MAX_TREE_ROWS = 110_000
+# What is kept of each origin to draw those from, and how many origins: bounds memory at years of 5 min data.
+KEEP_STEPS = 48
+MAX_LEARN_ORIGINS = 9_000
 
 
 def fit_target(
@@ -74,6 +78,7 @@ def fit_target(
         limits=limits,
         end_row=end_row,
     )
+    frame = learnable(frame, target, end_row)
     fitted, windows = fit(
         frame, contract, end_row=end_row, seed=seed, quick=quick, holidays=holidays, tick=tick
     )
@@ -105,9 +110,9 @@ def make_contract(
         )
     days = end_row / per_day
     hist = hist_days if hist_days is not None else 28 if days >= 110 else 14 if days >= 45 else 7
-    spread = float(good.max() - good.min())
-    low = 0.0 if good.min() >= 0 else float(good.min()) - 0.5 * spread
-    bounds = limits if limits is not None else (low, float(good.max()) + 0.5 * max(spread, 1e-3))
+    # A step of the fourth day ahead may look at the fifth day back at the nearest.
+    hist = max(hist, (horizon - 1) // per_day + 4)
+    bounds = limits if limits is not None else default_limits(values)
     units = list(known_units) + [""] * (len(known) - len(known_units))
     columns = []
     for name, known_unit in zip(known, units, strict=True):
@@ -134,13 +139,12 @@ def fit(
     windows.y[contract.hist + end_row :] = np.nan  # nothing after the end may be seen, by construction
     scales = find_scales(frame, contract, end_row)
     learn, judge = split_origins(frame, contract, end_row, quick=quick)
-    features = compute_features(windows, scales, np.concatenate([learn, judge]), seed=seed, fault_share=0.0)
-    spoiled = compute_features(windows, scales, learn[::5], seed=seed + 1, fault_share=1.0)
-    tick("features")
-    learn_set, judge_set = (
-        features.pick(np.arange(len(learn))),
-        features.pick(np.arange(len(learn), len(learn) + len(judge))),
+    learn_set = compute_features(windows, scales, learn, seed=seed, keep_steps=KEEP_STEPS)
+    judge_set = compute_features(windows, scales, judge, seed=seed)
+    spoiled = compute_features(
+        windows, scales, learn[::5], seed=seed + 1, fault_share=1.0, keep_steps=KEEP_STEPS
     )
+    tick("features")
     train_set = _join(learn_set, spoiled)
     size, on_trial_trees, tree_judged = _choose_size(
         train_set, judge_set, GRID[:1] if quick else GRID, seed, tick
@@ -156,7 +160,7 @@ def fit(
         tick("network on trial")
     mixed = np.sort((1 - share) * tree_judged + share * net_judged, axis=2)
     offsets = _static_offsets(judge_set.truth, mixed, frame.step_s)
-    everything = _join(_join(learn_set, judge_set), spoiled)
+    everything = _join(_join(learn_set, judge_set.thinned(KEEP_STEPS, seed)), spoiled)
     boosters = train_trees(*_sampled(everything, seed)[:2], size, seed=seed)
     tick("trees")
     networks = _networks(everything, scales, net_size, seed, members) if share > 0 else ()
@@ -196,7 +200,7 @@ def split_origins(frame: Frame, contract: Contract, end_row: int, *, quick: bool
     first = int(min(contract.hist, max(7 * per_day, 0.25 * end_row)) if days >= 21 else 3 * per_day)
     judge_from = int(end_row - judge_days * per_day)
     hours = (6 if quick else 1) if days > 120 else (3 if quick else 1)
-    spacing = max(1, hours * per_day // 24)
+    spacing = max(1, hours * per_day // 24, (judge_from - first) // MAX_LEARN_ORIGINS)
     # An odd spacing walks through the times of day even on coarse grids.
     learn = np.arange(first, judge_from - contract.horizon + 1, spacing, dtype=np.int64)
     judge = np.arange(

@@ -58,9 +58,13 @@ class JobResult:
 def run_job(job: FitJob, tick: Tick = lambda _: None) -> JobResult:
     """Fit, write OUT/TARGET.onnx atomically, say how it went. A fault of the data is a result, not an exception."""
     try:
-        columns = (job.target, *job.known)
         frame = load_frame(
-            job.data, time_column=job.time_column, columns=columns, step_s=job.step_s, tz=job.tz
+            job.data,
+            time_column=job.time_column,
+            columns=(job.target,),
+            known=job.known,
+            step_s=job.step_s,
+            tz=job.tz,
         )
         holidays = (
             country_holidays(job.country, frame.first_at.date(), frame.end_at.date())

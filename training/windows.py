@@ -58,14 +58,20 @@ def make_windows(frame: Frame, contract: Contract, holidays: Collection[date] = 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of n origins: `rows` [n, H, R], `base` [n, H] scaled, `truth` [n, H]."""
+    """Features of n origins: `rows` [n, S, R], `base` [n, S] scaled, `truth` [n, S]; S = H unless thinned."""
 
     rows: F32
     base: F32
     truth: F32
 
-    def pick(self, which: NDArray[np.bool_] | Index) -> "FeatureSet":
-        return FeatureSet(self.rows[which], self.base[which], self.truth[which])
+    def thinned(self, keep_steps: int, seed: int) -> "FeatureSet":
+        """The same origins with at most so many of their steps, drawn at random."""
+        count, horizon = self.truth.shape
+        if keep_steps >= horizon:
+            return self
+        pick = np.random.default_rng(seed).permuted(np.tile(np.arange(horizon), (count, 1)), axis=1)
+        pick, origin = np.sort(pick[:, :keep_steps], axis=1), np.arange(count)[:, None]
+        return FeatureSet(self.rows[origin, pick], self.base[origin, pick], self.truth[origin, pick])
 
 
 def compute_features(
@@ -76,11 +82,13 @@ def compute_features(
     seed: int,
     fault_share: float = 0.0,
     blind_steps: int = 0,
+    keep_steps: int | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> FeatureSet:
     """Run the feature graph at each origin. A share of them first loses recent history or a known series.
 
-    `blind_steps` takes the last so many values from every window. A model that has met gaps in training loses a quarter less when a day is missing, and next to nothing else.
+    `blind_steps` takes the last so many values from every window; `keep_steps` keeps that many steps of the horizon,
+    drawn at random, where memory is short. A model that has met gaps in training loses a quarter less when a day is missing, and next to nothing else.
     """
     contract = windows.contract
     graph = GraphBuilder()
@@ -96,19 +104,20 @@ def compute_features(
         )
     )
     rng = np.random.default_rng(seed)
-    count = len(origins)
-    rows = np.empty((count, *row_shape), dtype=np.float32)
-    base = np.empty((count, horizon), dtype=np.float32)
-    truth = np.empty((count, horizon), dtype=np.float32)
+    count, kept = len(origins), min(horizon, keep_steps or horizon)
+    rows = np.empty((count, kept, row_shape[1]), dtype=np.float32)
+    base = np.empty((count, kept), dtype=np.float32)
+    truth = np.empty((count, kept), dtype=np.float32)
     for place, origin in enumerate(origins):
         inputs = windows.inputs(int(origin))
         if rng.random() < fault_share:
             _spoil(inputs, contract, rng)
         if blind_steps:
             inputs["y_hist"][-blind_steps:] = np.nan
-        rows[place], flat = session.run(inputs)
-        base[place] = flat[:, 0]
-        truth[place] = windows.truth(int(origin))
+        all_rows, flat = session.run(inputs)
+        steps = np.sort(rng.permutation(horizon)[:kept]) if kept < horizon else slice(None)
+        rows[place], base[place] = all_rows[steps], flat[steps, 0]
+        truth[place] = windows.truth(int(origin))[steps]
         if place % 256 == 0:
             tick()
     return FeatureSet(rows, base, truth)

@@ -6,9 +6,10 @@ import pytest
 from agent.errors import DataError
 from tests.training.plants import frame
 from training import metrics
-from training.backtest import Plan, default_origins, run_backtest, score
+from training.backtest import run_backtest, score
 from training.dataset import Frame
 from training.gate import judge
+from training.origins import Plan, default_origins
 
 END_ROW = 34 * 24
 

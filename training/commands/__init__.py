@@ -1,0 +1,1 @@
+"""The commands of trimload-train, one module each."""
