@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "check": Entry("agent.config.command:check_command", "find every contradiction in a site.toml"),
+    "doctor": Entry("agent.doctor.command:command", "look whether this gateway is fit to run a site"),
     "schema": Entry("agent.config.command:schema_command", "print the JSON Schema of site.toml for editors"),
     "run": Entry(
         "agent.daemon.command:command", "run the agent of a site on the wall clock (what the service does)"
