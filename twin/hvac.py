@@ -7,8 +7,9 @@ per cent (seeded), people come and go, clouds pass. A planner that trusts its mo
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from agent.config.site import Hvac, Site, Unit, Zone, ZoneModel
 from agent.planner.hvac_model import ZoneStepModel, next_temps, zone_step_model
@@ -19,7 +20,34 @@ from twin.weather import Conditions, Weather
 STEP_S = 30.0
 MODEL_ERROR = 0.08  # standard deviation of each figure of a zone about what site.toml says
 SENSOR_NOISE_K = 0.03
+PHYSICAL = (
+    "air_kwh_per_k",
+    "mass_kwh_per_k",
+    "ua_kw_per_k",
+    "mass_ua_kw_per_k",
+    "sun_kw_per_w_m2",
+    "gain_occupied_kw",
+    "gain_always_kw",
+)
 SUN_DELAY_S = 900.0  # the sun warms floors and walls first
+
+
+class ZonePhysics(Protocol):
+    """What the plant needs of a zone, however it is simulated."""
+
+    zone: Zone
+    air_degc: float
+    sensor_degc: float | None
+    occupied: bool
+    crowd: float
+    discomfort_kh: float
+
+    def step(self, outdoor: Conditions, heat_kw: float) -> None:
+        """Live for `STEP_S` with `heat_kw` from the unit; `sensor_degc` is what is then measured."""
+        ...
+
+
+ZoneMaker = Callable[[Mapping[str, UnitTwin], random.Random], Mapping[str, ZonePhysics]]
 
 
 class ZoneTwin:
@@ -36,6 +64,7 @@ class ZoneTwin:
         self.crowd = 1.0
         self.discomfort_kh = 0.0
         self.sensor_degc: float | None = middle
+        self._rng = rng
 
     def step(self, outdoor: Conditions, heat_kw: float) -> None:
         """Live for one step with `heat_kw` from the unit."""
@@ -50,6 +79,7 @@ class ZoneTwin:
         self.air_degc, self.mass_degc = next_temps(
             self.step_model, self.air_degc, self.mass_degc, outdoor.temp_degc, heat_kw + gains
         )
+        self.sensor_degc = self.air_degc + self._rng.gauss(0.0, SENSOR_NOISE_K)
 
 
 class HvacTwin:
@@ -57,6 +87,8 @@ class HvacTwin:
 
     `weather` may be given; otherwise it is made from the seed. `model_error` 0 gives zones that
     follow site.toml exactly. Zones begin settled: two days are lived before `start_at`.
+    `units` are the units as built, where they are not as site.toml has them; `make_zones` makes
+    zones of another kind (twin/hvac_world.py).
     """
 
     def __init__(
@@ -68,19 +100,28 @@ class HvacTwin:
         weather: Weather | None = None,
         model_error: float = MODEL_ERROR,
         warm_up_days: int = 2,
+        units: Mapping[str, Unit] | None = None,
+        make_zones: ZoneMaker | None = None,
     ) -> None:
         hvac = site.hvac or Hvac()
         rng = random.Random(seed)
         first_at = start_at.astimezone(UTC) - timedelta(days=warm_up_days)
         self.weather = weather or Weather(start_at=first_at, seed=seed, timezone=site.site.timezone)
         self.units = {
-            name: UnitTwin(unit, {z: zone for z, zone in hvac.zones.items() if zone.unit == name})
-            for name, unit in hvac.units.items()
+            name: UnitTwin(
+                (units or hvac.units)[name],
+                {z: zone for z, zone in hvac.zones.items() if zone.unit == name},
+            )
+            for name in hvac.units
         }
-        self.zones = {
-            name: ZoneTwin(zone, hvac.units[zone.unit], rng=rng, model_error=model_error)
-            for name, zone in hvac.zones.items()
-        }
+        self.zones: Mapping[str, ZonePhysics] = (
+            make_zones(self.units, rng)
+            if make_zones is not None
+            else {
+                name: ZoneTwin(zone, hvac.units[zone.unit], rng=rng, model_error=model_error)
+                for name, zone in hvac.zones.items()
+            }
+        )
         self.outdoor = self.weather.at(first_at)
         self._hvac = hvac
         self._timezone = site.site.timezone
@@ -161,7 +202,6 @@ class HvacTwin:
             for name, heat_kw in heats.items():
                 zone = self.zones[name]
                 zone.step(self.outdoor, heat_kw)
-                zone.sensor_degc = zone.air_degc + self._rng.gauss(0.0, SENSOR_NOISE_K)
 
     def _read_table(self) -> dict[str, Callable[[], float | None]]:
         reads: dict[str, Callable[[], float | None]] = {}
@@ -225,7 +265,7 @@ def model_from_unit(unit: Unit) -> ZoneModel:
 def spoiled(model: ZoneModel, rng: random.Random, model_error: float) -> ZoneModel:
     """The model with every figure off by a share of `model_error` (standard deviation, seeded)."""
     figures = {
-        name: value * min(1.3, max(0.7, 1.0 + rng.gauss(0.0, model_error)))
-        for name, value in model.model_dump().items()
+        name: getattr(model, name) * min(1.3, max(0.7, 1.0 + rng.gauss(0.0, model_error)))
+        for name in PHYSICAL
     }
-    return ZoneModel(**figures)
+    return model.model_copy(update=figures)

@@ -16,10 +16,12 @@ DEGREE = math.pi / 180.0
 
 
 class Conditions(NamedTuple):
-    """Outdoor temperature and global horizontal irradiance."""
+    """Outdoor temperature, global horizontal irradiance, wind, and the hour of the sun (12 is noon)."""
 
     temp_degc: float
     sun_w_m2: float
+    wind_m_s: float = 0.0
+    solar_hour: float = 12.0
 
 
 class Weather:
@@ -66,7 +68,9 @@ class Weather:
             + self._daily_k * (1.15 - 0.7 * cloud) * wave
             + front
         )
-        return Conditions(temp, self._sun(day, clock) * (1.0 - 0.75 * cloud**2))
+        # Fronts bring wind, and so does the warm part of a clear day.
+        wind = 2.0 + 0.8 * abs(front) + 2.0 * cloud + max(0.0, 1.5 * wave)
+        return Conditions(temp, self._sun(day, clock) * (1.0 - 0.75 * cloud**2), wind, clock)
 
     def _sun(self, day: int, clock: float) -> float:
         declination = -23.44 * DEGREE * math.cos(2.0 * math.pi * (day + 10) / 365.0)

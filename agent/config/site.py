@@ -196,6 +196,21 @@ class ZoneModel(Part):
     sun_kw_per_w_m2: float = Field(default=0.0, ge=0, description="Gain per global irradiance.")
     gain_occupied_kw: float = Field(default=0.0, ge=0, description="People and machines while occupied.")
     gain_always_kw: float = Field(default=0.0, ge=0, description="Gains at all hours.")
+    vent_ua_kw_per_k: float = Field(
+        default=0.0, ge=0, description="Further loss to outdoors by fresh air while occupied."
+    )
+    neighbours_kw_per_k: dict[Identifier, float] = Field(
+        default_factory=dict, description="Neighbouring zone -> conductance of the wall between."
+    )
+    heating_droop_k: float = Field(
+        default=0.1, ge=-1, le=1, description="How far below its heating set-point the thermostat lets it."
+    )
+    cooling_droop_k: float = Field(
+        default=0.1, ge=-1, le=1, description="How far above its cooling set-point the thermostat lets it."
+    )
+    heat_lag_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of a quarter hour's heat that shows only after it."
+    )
 
 
 class Zone(Part):

@@ -269,6 +269,7 @@ def _case(
                     zone,
                     air_degc=temp,
                     mass_degc=mass if np.isfinite(mass) else temp,
+                    outdoor_degc=outdoor,
                     sun_w_m2=sun if sun is not None else np.zeros(steps),
                     occupied=people[name],
                     wanted=wanted,

@@ -10,12 +10,12 @@ import numpy as np
 from agent.config.site import Unit, Zone
 from agent.planner.hvac_model import (
     FloatArray,
-    ZoneStepModel,
+    ZoneCourseModel,
     cooling_capacity_kw,
     cooling_cop,
     heating_capacity_kw,
     heating_cop,
-    zone_step_model,
+    zone_course_model,
 )
 from agent.planner.hvac_schedule import BoolArray, SetPoints
 
@@ -31,10 +31,9 @@ class ZoneCase:
 
     name: str
     zone: Zone
-    step: ZoneStepModel
+    model: ZoneCourseModel
     air_degc: float
     mass_degc: float
-    gain_kw: FloatArray
     wanted: BoolArray  # people are in, or come in with the next step
     low_degc: FloatArray
     high_degc: FloatArray
@@ -124,23 +123,32 @@ def zone_case(
     *,
     air_degc: float,
     mass_degc: float,
+    outdoor_degc: FloatArray,
     sun_w_m2: FloatArray,
     occupied: BoolArray,
     wanted: BoolArray,
     band: SetPoints,
     step_s: float,
+    more_kw: FloatArray | None = None,
+    neighbours_degc: Mapping[str, FloatArray] | None = None,
 ) -> ZoneCase:
-    """A zone's case; the zone has a model."""
+    """A zone's case; the zone has a model. `more_kw` is heat that the model does not explain."""
     model = zone.model
     assert model is not None
     gain = model.gain_always_kw + model.sun_kw_per_w_m2 * sun_w_m2 + model.gain_occupied_kw * occupied
     return ZoneCase(
         name,
         zone,
-        zone_step_model(model, step_s),
+        zone_course_model(
+            model,
+            step_s,
+            outdoor_degc=outdoor_degc,
+            gain_kw=gain if more_kw is None else gain + more_kw,
+            ventilated=occupied,
+            neighbours_degc=neighbours_degc or {},
+        ),
         air_degc,
         mass_degc,
-        gain,
         wanted,
         band.heating_degc,
         band.cooling_degc,
@@ -161,14 +169,17 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
     heats = {name: np.zeros(steps) for name in names}
     power = np.where(unit.people, unit.unit.fan_kw, 0.0)
     # Python lists: a step at a time, numpy scalars cost five times as much.
-    outdoor = case.outdoor_degc.tolist()
     cooling, heating = unit.cooling_kw.tolist(), unit.heating_kw.tolist()
     cooling_electric, heating_electric = unit.cooling_electric.tolist(), unit.heating_electric.tolist()
     rows = [
         (
             zone.name,
-            zone.step,
-            zone.gain_kw.tolist(),
+            zone.model.air_of_air.tolist(),
+            zone.model.air_of_mass.tolist(),
+            zone.model.drive_degc.tolist(),
+            zone.model.air_of_kw.tolist(),
+            zone.model.mass_of_mass,
+            zone.model.mass_of_air,
             setpoints[zone.name].heating_degc.tolist(),
             setpoints[zone.name].cooling_degc.tolist(),
         )
@@ -177,30 +188,25 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
     for k in range(steps):
         free, asked = {}, {}
         heat_asked = cool_asked = 0.0
-        for name, step, gain, heating_set, cooling_set in rows:
-            drift = (
-                step.air_of_air * air[name]
-                + step.air_of_mass * mass[name]
-                + step.air_of_outdoor * outdoor[k]
-                + step.air_of_kw * gain[k]
-            )
+        for name, of_air, of_mass, drive, of_kw, _, _, heating_set, cooling_set in rows:
+            drift = of_air[k] * air[name] + of_mass[k] * mass[name] + drive[k]
             free[name] = drift
             wish = 0.0
             if drift < heating_set[k]:
-                wish = (heating_set[k] - drift) / step.air_of_kw
+                wish = (heating_set[k] - drift) / of_kw[k]
                 heat_asked += wish
             elif drift > cooling_set[k]:
-                wish = (cooling_set[k] - drift) / step.air_of_kw
+                wish = (cooling_set[k] - drift) / of_kw[k]
                 cool_asked -= wish
             asked[name] = wish
         heats_now = heat_asked >= cool_asked
         total, capacity = (heat_asked, heating[k]) if heats_now else (cool_asked, cooling[k])
         share = min(1.0, capacity / total) if total > 0 else 0.0
         power[k] += share * total * (heating_electric[k] if heats_now else cooling_electric[k])
-        for name, step, *_ in rows:
+        for name, _, _, _, of_kw, mass_of_mass, mass_of_air, _, _ in rows:
             heat = share * asked[name] if (asked[name] > 0) == heats_now else 0.0
-            after = free[name] + step.air_of_kw * heat
-            mass[name] = step.mass_of_mass * mass[name] + step.mass_of_air * after
+            after = free[name] + of_kw[k] * heat
+            mass[name] = mass_of_mass * mass[name] + mass_of_air * after
             air[name] = courses[name][k] = after
             heats[name][k] = heat
     discomfort = sum(out_of_band_kh(case, zone, courses[zone.name]) for zone in unit.zones)

@@ -1,7 +1,7 @@
 """The cheapest temperatures of all zones: one linear programme over the horizon.
 
     min  sum price h P + discomfort h (over + under) + demand charge (peak - peak so far) + excess
-    A(k+1) = a A(k) + b M(k) + c To(k) + d (gain(k) + Qh(k) - Qc(k)),   M(k+1) = m M(k) + n A(k+1)
+    A(k+1) = a A(k) + b M(k) + drive(k) + d (Qh(k) - Qc(k)),   M(k+1) = m M(k) + n A(k+1)
     low - under <= A(k+1) <= high + over,     sum Qc / Cc + sum Qh / Ch <= 1  for each unit
     P = fan + Qc (1/COP + fan share) + Qh (1/COP + fan share),   P + base <= peak,  <= limit + excess
 Zones meet only in their unit's capacity and in the power: neighbours' walls would cost sixteen
@@ -135,20 +135,20 @@ def _solve(case: HvacCase) -> Mapping[str, PlannedZone] | None:
         cool, heat, air, mass, over, under = (
             _KINDS * steps * index + kind * steps + k for kind in range(_KINDS)
         )
-        step = zone.step
+        model = zone.model
         first = np.zeros(steps)
-        first[0] = step.air_of_air * zone.air_degc + step.air_of_mass * zone.mass_degc
+        first[0] = model.air_of_air[0] * zone.air_degc + model.air_of_mass[0] * zone.mass_degc
         equal.block(
-            step.air_of_outdoor * case.outdoor_degc + step.air_of_kw * zone.gain_kw + first,
+            model.drive_degc + first,
             (air, 1.0, 0),
-            (air, -step.air_of_air, 1),
-            (mass, -step.air_of_mass, 1),
-            (cool, step.air_of_kw, 0),
-            (heat, -step.air_of_kw, 0),
+            (air, -model.air_of_air, 1),
+            (mass, -model.air_of_mass, 1),
+            (cool, model.air_of_kw, 0),
+            (heat, -model.air_of_kw, 0),
         )
         start = np.zeros(steps)
-        start[0] = step.mass_of_mass * zone.mass_degc
-        equal.block(start, (mass, 1.0, 0), (mass, -step.mass_of_mass, 1), (air, -step.mass_of_air, 0))
+        start[0] = model.mass_of_mass * zone.mass_degc
+        equal.block(start, (mass, 1.0, 0), (mass, -model.mass_of_mass, 1), (air, -model.mass_of_air, 0))
         below.block(zone.high_degc, (air, 1.0, 0), (over, -1.0, 0))
         below.block(-zone.low_degc, (air, -1.0, 0), (under, -1.0, 0))
         for which, values in ((air, -np.inf), (mass, -np.inf)):

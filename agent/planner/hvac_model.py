@@ -8,6 +8,7 @@ linear in A, M, To and q: the same four numbers serve the simulation and the lin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from agent.config.site import Unit, ZoneModel
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 # Direct-expansion units lose about 2.5 % of their COP and 0.8 % of their capacity a kelvin of
 # outdoor temperature; makers' tables between 20 and 45 degC lie around these slopes.
@@ -37,23 +39,69 @@ class ZoneStepModel(NamedTuple):
     mass_of_air: float
 
 
-def zone_step_model(model: ZoneModel, step_s: float) -> ZoneStepModel:
-    """The zone's dynamics over one step of `step_s`."""
+def zone_step_model(model: ZoneModel, step_s: float, more_ua_kw_per_k: float = 0.0) -> ZoneStepModel:
+    """The zone's dynamics over one step of `step_s`; fresh air and neighbours may add to its losses."""
     step_h = step_s / 3600.0
-    air = model.air_kwh_per_k / step_h
+    air, ua = model.air_kwh_per_k / step_h, model.ua_kw_per_k + more_ua_kw_per_k
     if model.mass_kwh_per_k <= 0 or model.mass_ua_kw_per_k <= 0:
-        total = air + model.ua_kw_per_k
-        return ZoneStepModel(air / total, 0.0, model.ua_kw_per_k / total, 1.0 / total, 0.0, 1.0)
+        total = air + ua
+        return ZoneStepModel(air / total, 0.0, ua / total, 1.0 / total, 0.0, 1.0)
     mass, coupling = model.mass_kwh_per_k / step_h, model.mass_ua_kw_per_k
     mass_of_mass = mass / (mass + coupling)
-    total = air + model.ua_kw_per_k + coupling * mass_of_mass
+    total = air + ua + coupling * mass_of_mass
     return ZoneStepModel(
         air / total,
         coupling * mass_of_mass / total,
-        model.ua_kw_per_k / total,
+        ua / total,
         1.0 / total,
         mass_of_mass,
         1.0 - mass_of_mass,
+    )
+
+
+class ZoneCourseModel(NamedTuple):
+    """A zone over a horizon, one value a step; everything but the unit's heat Q is in `drive_degc`.
+
+    A' = air_of_air A + air_of_mass M + drive + air_of_kw Q;  M' = mass_of_mass M + mass_of_air A'.
+    """
+
+    air_of_air: FloatArray
+    air_of_mass: FloatArray
+    drive_degc: FloatArray
+    air_of_kw: FloatArray
+    mass_of_mass: float
+    mass_of_air: float
+
+
+def zone_course_model(
+    model: ZoneModel,
+    step_s: float,
+    *,
+    outdoor_degc: FloatArray,
+    gain_kw: FloatArray,
+    ventilated: BoolArray,
+    neighbours_degc: Mapping[str, FloatArray],
+) -> ZoneCourseModel:
+    """The zone's dynamics under the weather, gains and neighbours of a horizon.
+
+    A neighbour whose temperature is not given has none of its walls counted.
+    """
+    walls = {name: ua for name, ua in model.neighbours_kw_per_k.items() if name in neighbours_degc}
+    wall_ua = sum(walls.values())
+    closed = zone_step_model(model, step_s, wall_ua)
+    aired = zone_step_model(model, step_s, wall_ua + model.vent_ua_kw_per_k)
+    of_kw = np.where(ventilated, aired.air_of_kw, closed.air_of_kw)
+    loss_kw_per_k = model.ua_kw_per_k + model.vent_ua_kw_per_k * ventilated
+    drive = of_kw * (loss_kw_per_k * outdoor_degc + gain_kw)
+    for name, ua in walls.items():
+        drive = drive + of_kw * ua * neighbours_degc[name]
+    return ZoneCourseModel(
+        np.where(ventilated, aired.air_of_air, closed.air_of_air),
+        np.where(ventilated, aired.air_of_mass, closed.air_of_mass),
+        drive,
+        of_kw,
+        closed.mass_of_mass,
+        closed.mass_of_air,
     )
 
 

@@ -210,6 +210,7 @@ def test_the_programme_buys_heat_in_the_cheap_step_as_worked_by_hand():
         zone,
         air_degc=18.0,
         mass_degc=18.0,
+        outdoor_degc=np.full(2, 7.0),
         sun_w_m2=np.zeros(2),
         occupied=np.zeros(2, dtype=bool),
         wanted=wanted,
