@@ -27,6 +27,7 @@ from agent.planner.hvac_case import (
 )
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import FloatArray
+from agent.planner.hvac_observer import unexplained_course
 from agent.planner.hvac_schedule import (
     BoolArray,
     SetPoints,
@@ -37,9 +38,9 @@ from agent.planner.hvac_schedule import (
 )
 from agent.planner.hvac_setpoints import (
     enabled_steps,
-    inner_band,
     planned_setpoints,
     reasons_of,
+    sent,
     zone_steps,
 )
 
@@ -60,8 +61,9 @@ NAMES = {"plain": "set-back and comfort set-points", "start": "set-back + optimu
 class HvacState:
     """What is known of the zones now. A temperature of None is unknown.
 
-    `mass_degc`: the fabric, as followed by `hvac_model.next_mass_degc`; the air's where missing.
-    `occupied_now`: what occupancy contacts say. `base_kw`: what the rest of the site will draw, one
+    `mass_degc`: the fabric, as followed by hvac_observer.py; the air's where missing.
+    `unexplained_kw`: heat that the model does not explain, likewise. `peak_so_far_kw`: the billing
+    period's peak as measured; the tariff's own counts where it is higher. `occupied_now`: what occupancy contacts say. `base_kw`: what the rest of the site will draw, one
     value a step, for the demand charge and the site's limit.
     """
 
@@ -69,6 +71,8 @@ class HvacState:
     mass_degc: Mapping[str, float] = field(default_factory=dict)
     occupied_now: Mapping[str, bool] = field(default_factory=dict)
     base_kw: FloatArray | None = None
+    unexplained_kw: Mapping[str, float] = field(default_factory=dict)
+    peak_so_far_kw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,11 @@ def plan_hvac(
         return _plan(hvac, at, step_s, fixed, people, PlanStatus.GREEDY, notes, reasons, None, None)
     case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes))
     plain = {z.name: _starting(z.zone, z.wanted, 0) for u in case.units for z in u.zones}
+    if any(zone.model is not None and zone.model.neighbours_kw_per_k for zone in hvac.zones.values()):
+        # Walls couple zones, and coupled zones cost sixteen times the time: each sees the others as the
+        # plain schedule would have them.
+        near = {n: air for unit in simulate(case, plain).units.values() for n, air in unit.air_degc.items()}
+        case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes), near)
     start = _optimum_start(case, people, step_s)
     candidates = {"plain": (plain, simulate(case, plain)), "start": (start, simulate(case, start))}
     optimum = optimal_course(case)
@@ -160,7 +169,7 @@ def baseline_hvac(
     for name, zone in hvac.zones.items():
         people = occupied[name]
         comfort = brought_forward(people, round(start_ahead_s / step_s))
-        why = reasons_of(zone, inner_band(zone, comfort), people, None, at, step_s)
+        why = reasons_of(zone, scheduled(zone, comfort), people, None, at, step_s)
         zones[name] = zone_steps(at, step_s, scheduled(zone, comfort), np.ones_like(people), why)
     status = PlanStatus.GREEDY if zones else PlanStatus.NONE
     return HvacPlan(_plan_id(at), at, at + timedelta(seconds=VALID_S), status, zones, ("plain schedule",))
@@ -189,7 +198,7 @@ def _plan(
         if course is not None and name not in notes and zone.unit in course.units:
             heat = course.units[zone.unit].heat_kw.get(name)
         why = reasons_of(zone, setpoints[name], people[name], heat, at, step_s)
-        zones[name] = zone_steps(at, step_s, setpoints[name], on[zone.unit], why)
+        zones[name] = zone_steps(at, step_s, sent(zone, setpoints[name]), on[zone.unit], why)
     return HvacPlan(
         _plan_id(at),
         at,
@@ -247,6 +256,7 @@ def _case(
     price: FloatArray,
     step_s: float,
     left_out: set[str],
+    near: Mapping[str, FloatArray] | None = None,
 ) -> HvacCase:
     steps = outdoor.size
     sun = _filled(forecast.sun_w_m2 if forecast else None, steps, (0.0, 1500.0))
@@ -254,6 +264,12 @@ def _case(
     if prices is None:
         prices = np.full(steps, tariff.energy_price_per_kwh)
     base = _filled(state.base_kw, steps, (0.0, 1e6))
+    if near is None:
+        near = {
+            name: np.full(steps, temp)
+            for name, temp in state.temp_degc.items()
+            if temp is not None and name not in left_out
+        }
     units = []
     for unit_name, unit in hvac.units.items():
         cases = []
@@ -273,8 +289,10 @@ def _case(
                     sun_w_m2=sun if sun is not None else np.zeros(steps),
                     occupied=people[name],
                     wanted=wanted,
-                    band=inner_band(zone, wanted),
+                    band=scheduled(zone, wanted),
                     step_s=step_s,
+                    more_kw=unexplained_course(state.unexplained_kw.get(name, 0.0), steps, step_s),
+                    neighbours_degc=near,
                 )
             )
         if cases:
@@ -287,14 +305,14 @@ def _case(
         base if base is not None else np.zeros(steps),
         step_s / 3600.0,
         tariff.demand_charge_per_kw,
-        tariff.peak_so_far_kw,
+        max(tariff.peak_so_far_kw, state.peak_so_far_kw),
         tariff.site_limit_kw,
     )
 
 
 def _starting(zone: Zone, people: BoolArray, lead_steps: int) -> SetPoints:
     """Comfort from `lead_steps` before people come, set-back without them."""
-    return inner_band(zone, brought_forward(people, lead_steps))
+    return scheduled(zone, brought_forward(people, lead_steps))
 
 
 def _optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: float) -> dict[str, SetPoints]:
@@ -310,7 +328,7 @@ def _optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: floa
             comfort = people[zone.name].copy()
             for first in block_starts(people[zone.name]):
                 comfort = _best_lead(case, unit, mine, zone.name, zone.zone, comfort, first, most)
-            mine[zone.name] = inner_band(zone.zone, comfort)
+            mine[zone.name] = scheduled(zone.zone, comfort)
         chosen.update(mine)
     return chosen
 
@@ -329,7 +347,7 @@ def _best_lead(
     for lead in range(min(most, first) + 1):
         tried = comfort.copy()
         tried[first - lead : first] = True
-        course = follow(case, unit, {**mine, name: inner_band(zone, tried)})
+        course = follow(case, unit, {**mine, name: scheduled(zone, tried)})
         cost = cost_of(case, {unit.name: course}).cost
         if cost < best_cost - 1e-9:
             best, best_cost = tried, cost

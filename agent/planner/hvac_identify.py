@@ -8,11 +8,12 @@ about a day ahead: the best are polished on open-loop predictions over 24 h and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.config.site import Hvac, Zone, ZoneModel
 from agent.planner.hvac_model import BoolArray, FloatArray
@@ -52,6 +53,7 @@ class ZoneFit:
     rmse_k: Mapping[str, float]
     naive_rmse_k: Mapping[str, float]
     days: float
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class SiteFit:
     zones: Mapping[str, ZoneFit]
     refused: Mapping[str, str]
     units: Mapping[str, UnitPast]
+
+
+Starts = NDArray[np.int64]
 
 
 class _Data(NamedTuple):
@@ -110,10 +115,12 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
     if why:
         return Refused(why)
     days = past.size / DAY
-    split = past.size - round(max(LEAST_HELD_BACK_DAYS, HELD_BACK_SHARE * days) * DAY)
+    split = _split(past.size)
     lag = _best_lag(hvac, name, past, unit, split)
     if lag is None:
-        return Refused("the unit's power explains nothing of the temperature: is its power tag the right one?")
+        return Refused(
+            "the unit's power explains nothing of the temperature: is its power tag the right one?"
+        )
     chosen: tuple[float, _Figures, _Data] | None = None
     # Zones kept alike by their thermostats look coupled when they are not: walls must earn their place.
     for walls, worth in ((False, 1.0), (True, WALLS_WORTH)):
@@ -143,7 +150,12 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
         )
     final = polish(figures, data, _starts(data, 0, data.air.size))
     model = _model(final, data, lag, _droops(name, hvac.zones[name], past, unit))
-    return ZoneFit(model, rmse, naive, days)
+    return ZoneFit(model, rmse, naive, days, _score(errors))
+
+
+def _split(steps: int) -> int:
+    """First of the steps that are held back."""
+    return steps - round(max(LEAST_HELD_BACK_DAYS, HELD_BACK_SHARE * steps / DAY) * DAY)
 
 
 def _best_lag(hvac: Hvac, name: str, past: SitePast, unit: UnitPast, split: int) -> float | None:
@@ -173,9 +185,7 @@ def _unfit(name: str, past: SitePast, unit: UnitPast) -> str:
     if _longest_run(still) >= FROZEN_STEPS and float(still.mean()) > WORST_FROZEN_SHARE:
         return f"the temperature stands still {100 * still.mean():.0f} % of the time: a frozen sensor"
     if float(np.nanstd(air)) < LEAST_SPREAD_K:
-        return (
-            f"the temperature hardly varies ({np.nanstd(air):.2f} K): let the set-back work, or plan an excitation"
-        )
+        return f"the temperature hardly varies ({np.nanstd(air):.2f} K): let the set-back work, or plan an excitation"
     active = np.abs(heat[whole]) > 0
     if float(active.mean()) < LEAST_ACTIVE_SHARE:
         return f"the unit worked only {100 * active.mean():.1f} % of the time: nothing tells its effect"
@@ -192,9 +202,7 @@ def _longest_run(flags: BoolArray) -> int:
     return longest
 
 
-def _paired(
-    hvac: Hvac, name: str, past: SitePast, unit: UnitPast, lag: float, *, walls: bool
-) -> _Data:
+def _paired(hvac: Hvac, name: str, past: SitePast, unit: UnitPast, lag: float, *, walls: bool) -> _Data:
     """Inputs at k such that they move the air from k-1 to k."""
 
     def moved(values: FloatArray) -> FloatArray:
@@ -259,8 +267,13 @@ def _candidates(data: _Data, until: int) -> list[_Figures]:
         scale[5] = 1.0
         found = nnls(X / scale, y)[0] / scale
         if found[6] > 0:
-            out.append(_Figures(*(float(v) for v in found[:7]), tuple(float(v) for v in found[7:]), tau))
+            out.append(_figures(found.tolist(), tau))
     return out
+
+
+def _figures(values: Sequence[float], tau_h: float) -> _Figures:
+    ua, vent, mass, sun, people, always, heat = values[:7]
+    return _Figures(ua, vent, mass, sun, people, always, heat, tuple(values[7:]), tau_h)
 
 
 def _summed(values: FloatArray) -> FloatArray:
@@ -270,15 +283,15 @@ def _summed(values: FloatArray) -> FloatArray:
     return np.where(gaps[SUMMED_STEPS:] > gaps[:-SUMMED_STEPS], np.nan, out)
 
 
-def _starts(data: _Data, first: int, last: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _starts(data: _Data, first: int, last: int) -> Starts:
     """Steps from which a run of a whole horizon has no gap and ends before `last`."""
     whole = np.isfinite(data.air) & np.isfinite(data.outdoor) & np.isfinite(data.heat)
     gaps = np.concatenate([[0], np.cumsum(~whole)])
     begins = np.arange(max(first, 0), last - HORIZON, WINDOW_EVERY)
-    return begins[gaps[begins + HORIZON + 1] == gaps[begins]]
+    return np.asarray(begins[gaps[begins + HORIZON + 1] == gaps[begins]], dtype=np.int64)
 
 
-def open_loop(figures: _Figures, data: _Data, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> FloatArray:
+def open_loop(figures: _Figures, data: _Data, starts: Starts) -> FloatArray:
     """Errors of open-loop runs, one row a start, one column a step of the horizon, [K]."""
     h = STEP_H
     keep = 1.0 / (1.0 + h / figures.tau_h)
@@ -300,9 +313,7 @@ def open_loop(figures: _Figures, data: _Data, starts: np.ndarray[tuple[int], np.
     return errors
 
 
-def polish(
-    figures: _Figures, data: _Data, starts: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> _Figures:
+def polish(figures: _Figures, data: _Data, starts: Starts) -> _Figures:
     """The figures moved to where open-loop runs of a day miss least; never below nought."""
     from scipy.optimize import least_squares
 
@@ -318,8 +329,8 @@ def polish(
     tolerated = _tolerated_k((picked + 1) / 4.0)
 
     def unpacked(x: FloatArray) -> _Figures:
-        v = [float(value) for value in x * size]
-        return _Figures(*v[:7], tuple(v[7:-1]), float(np.exp(v[-1])))
+        values = (x * size).tolist()
+        return _figures(values[:-1], float(np.exp(values[-1])))
 
     def residual(x: FloatArray) -> FloatArray:
         return np.asarray((open_loop(unpacked(x), data, starts)[:, picked] / tolerated).ravel())
@@ -342,7 +353,7 @@ def _score(errors: FloatArray) -> float:
     return _rms(errors / _tolerated_k(np.arange(1, errors.shape[1] + 1) / 4.0))
 
 
-def _unchanged(data: _Data, starts: np.ndarray[tuple[int], np.dtype[np.int64]], steps: int) -> FloatArray:
+def _unchanged(data: _Data, starts: Starts, steps: int) -> FloatArray:
     return np.asarray(data.air[starts + steps] - data.air[starts], dtype=np.float64)
 
 
@@ -372,6 +383,34 @@ def _model(figures: _Figures, data: _Data, lag: float, droops: tuple[float, floa
         cooling_droop_k=droops[1],
         heat_lag_share=lag,
     )
+
+
+def standing_score(
+    hvac: Hvac, name: str, past: SitePast, unit: UnitPast, model: ZoneModel
+) -> tuple[float, dict[str, float]]:
+    """Of a model in force, on the days that a new one is judged by: score (lower is better), RMSE by lead."""
+    data = _paired(hvac, name, past, unit, model.heat_lag_share, walls=True)
+    data = data._replace(
+        neighbours={n: v for n, v in data.neighbours.items() if n in model.neighbours_kw_per_k}
+    )
+    held_back = _starts(data, _split(past.size) - HORIZON // 4, data.air.size)
+    if not held_back.size:
+        return float("inf"), {}
+    air = model.air_kwh_per_k
+    massive = model.mass_ua_kw_per_k > 0
+    figures = _Figures(
+        model.ua_kw_per_k / air,
+        model.vent_ua_kw_per_k / air,
+        model.mass_ua_kw_per_k / air,
+        model.sun_kw_per_w_m2 / air,
+        model.gain_occupied_kw / air,
+        model.gain_always_kw / air,
+        1.0 / air,
+        tuple(model.neighbours_kw_per_k[n] / air for n in data.neighbours),
+        model.mass_kwh_per_k / model.mass_ua_kw_per_k if massive else 1.0,
+    )
+    errors = open_loop(figures, data, held_back)
+    return _score(errors), {lead: _rms(errors[:, steps - 1]) for lead, steps in LEADS.items()}
 
 
 # How often the air may be beyond the set-point by more than the droop: comfort has no cheaper buyer.

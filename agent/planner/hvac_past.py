@@ -65,15 +65,22 @@ def bridged(values: FloatArray) -> FloatArray:
     return np.asarray(out, dtype=np.float64)
 
 
-def unit_past(hvac: Hvac, name: str, past: SitePast) -> UnitPast | None:
-    """The heat of one unit; None without its power or its zones."""
+def unit_past(
+    hvac: Hvac, name: str, past: SitePast, constants: tuple[float, float] | None = None
+) -> UnitPast | None:
+    """The heat of one unit; None without its power, its zones or the weather.
+
+    `constants` are its fan and standby power where they are known already, [kW].
+    """
     unit = hvac.units[name]
     zones = {zone: settings for zone, settings in hvac.zones.items() if settings.unit == name}
     power = past.power_kw.get(name)
     if power is None or not zones or not np.isfinite(power).any():
         return None
+    if not np.isfinite(past.outdoor_degc).any():
+        return None
     people = np.maximum.reduce([past.occupied[zone] for zone in zones]) > 0.5
-    fan, standby = constant_loads(unit, power, people)
+    fan, standby = constants if constants is not None else constant_loads(unit, power, people)
     outdoor = np.where(np.isfinite(past.outdoor_degc), past.outdoor_degc, np.nanmean(past.outdoor_degc))
     cool_cop, heat_cop = cooling_cop(unit, outdoor), heating_cop(unit, outdoor)
     heats = heating_side(hvac, zones, past)
@@ -148,7 +155,10 @@ def _split(zones: Mapping[str, Zone], past: SitePast, heats: BoolArray) -> dict[
         short = np.where(heats, low - air, air - high) + OPEN_DAMPER_K
         calls[name] = np.clip(np.nan_to_num(short), 0.0, 1.0)
     total = np.sum(list(calls.values()), axis=0)
-    return {name: np.where(total > 0, call / np.maximum(total, 1e-9), 1 / len(calls)) for name, call in calls.items()}
+    return {
+        name: np.where(total > 0, call / np.maximum(total, 1e-9), 1 / len(calls))
+        for name, call in calls.items()
+    }
 
 
 def _reached(heat_kw: FloatArray, nameplate_kw: float) -> float:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from agent.config.site import Hvac, Zone
+from agent.config.site import Hvac, Zone, ZoneModel
 from agent.domain import ZoneStep
 from agent.planner.hvac_case import Course, HvacCase, ZoneCase
 from agent.planner.hvac_lp import LEAST_KW, PlannedZone, stored_limits
@@ -18,27 +18,32 @@ from agent.planner.hvac_schedule import (
     BoolArray,
     SetPoints,
     comfort_limits,
-    scheduled,
     setback_limits,
 )
 
-# Thermostats swing about their set-point: comfort set-points stay this far inside the band.
-COMFORT_MARGIN_K = 0.1
+NOTICED_K = 0.15  # a set-point further than this inside the band stores heat or cold on purpose
 LEAST_HEAT_SHARE = 0.01  # of a unit's capacity; less is rounding
 OCCUPIED_STEP_K = 1.0  # people feel more than this in a quarter of an hour
 ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set-back edge
 LEAST_OFF_S = 1800.0
 
 
-def inner_band(zone: Zone, comfort: BoolArray) -> SetPoints:
-    """Comfort set-points with their margin where `comfort` holds, set-back elsewhere."""
-    low, high = comfort_limits(zone)
-    margin = min(COMFORT_MARGIN_K, max(0.0, 0.5 * (high - low - LEAST_SPREAD_K)))
-    plain = scheduled(zone, comfort)
-    return SetPoints(
-        np.where(comfort, low + margin, plain.heating_degc),
-        np.where(comfort, high - margin, plain.cooling_degc),
-    )
+def sent(zone: Zone, wanted: SetPoints) -> SetPoints:
+    """The set-points that bring the air where it is wanted.
+
+    A thermostat lets the air slip beyond its set-point by a droop that is learned with the zone's model;
+    so much earlier it is told. At the set-back's edges nobody minds the droop, and it saves energy.
+    """
+    model = zone.model or ZoneModel(air_kwh_per_k=1.0, ua_kw_per_k=1.0)
+    floor, ceiling = setback_limits(zone)
+    low, high = wanted.heating_degc, wanted.cooling_degc
+    room = np.maximum(0.0, 0.5 * (high - low - LEAST_SPREAD_K))
+    coldest, warmest = comfort_limits(zone)
+    heating = low + np.where(low > floor + 0.05, np.minimum(model.heating_droop_k, room), 0.0)
+    heating = np.where(low <= warmest, np.minimum(heating, warmest), low)
+    cooling = high - np.where(high < ceiling - 0.05, np.minimum(model.cooling_droop_k, room), 0.0)
+    cooling = np.where(high >= coldest, np.maximum(cooling, coldest), high)
+    return SetPoints(_tenths(heating), _tenths(np.maximum(cooling, heating + LEAST_SPREAD_K)))
 
 
 def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -> SetPoints:
@@ -145,17 +150,9 @@ def reasons_of(
     for k in range(people.size - 1, -1, -1):
         if people[k]:
             coming = k
-            if (
-                heat_kw is not None
-                and heat_kw[k] < 0
-                and setpoints.cooling_degc[k] < high - COMFORT_MARGIN_K - 0.05
-            ):
+            if heat_kw is not None and heat_kw[k] < 0 and setpoints.cooling_degc[k] < high - NOTICED_K:
                 out.append("cooling ahead within the comfort band")
-            elif (
-                heat_kw is not None
-                and heat_kw[k] > 0
-                and setpoints.heating_degc[k] > low + COMFORT_MARGIN_K + 0.05
-            ):
+            elif heat_kw is not None and heat_kw[k] > 0 and setpoints.heating_degc[k] > low + NOTICED_K:
                 out.append("heating ahead within the comfort band")
             elif heat_kw is not None and (
                 setpoints.heating_degc[k] < low - 0.05 or setpoints.cooling_degc[k] > high + 0.05
