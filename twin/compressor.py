@@ -1,12 +1,12 @@
-"""One compressor as its motor, screw and sump behave, second by second.
+"""One compressor as its motor, airend and sump behave, second by second.
 
 The machine obeys three wishes (`want_run`, `want_load`, `want_share`) that either its own controller
 (twin/local_control.py) or a master has set, within what its motor protection allows. A step is
 integrated event by event, so that a step of 5 s and five of 1 s give the same air and energy.
 
-Sources: blow-down, reload and volumetric constants from the compressor equations of the US national
-laboratories' tool suite (AIRMaster+ / MEASUR, ORNL); pressure effect from the same (isentropic
-exponent 0.283); VSD part load from its catalogue (174.4/115/55.8 kW at 100/60/20 % flow).
+Sources: blow-down, reload and part load from the compressor equations of the US national
+laboratories' tool suite (AIRMaster+ / MEASUR, ORNL; twin/sump.py, agent/planner/part_load.py);
+pressure effect from the same (isentropic exponent 0.283).
 """
 
 from __future__ import annotations
@@ -14,21 +14,18 @@ from __future__ import annotations
 import math
 
 from agent.config.site import Machine
-from twin.compressor_curve import power_share_per_bar, vsd_parabola
+from agent.planner.part_load import KINDS, closed_share
+from twin.compressor_curve import FLOW_LOSS_SHARE_PER_BAR, power_share_per_bar
+from twin.regulator import Regulator
+from twin.sump import Sump
 
 STOPPED, STARTING, LOADED, UNLOADED, RELOADING = range(5)
 STATE_NAMES = ("stopped", "starting", "loaded", "unloaded", "reloading")
 
-# Closed inlet at full sump pressure takes about 0.6 of the power before (throttled zero flow: 0.57-0.65).
-BLOWDOWN_POWER_SHARE = 0.6
-# ORNL: a blow-down is over when 2 % of the pressure is left, so tau = t / ln(1/0.02).
-BLOWDOWN_TIME_CONSTANTS = math.log(1.0 / 0.02)
-# ORNL: free air falls by 0.075 % for each psi above the rating.
-FLOW_LOSS_SHARE_PER_BAR = 0.00075 / 0.0689475729
-# Inverters of this size accelerate from standstill to full speed in about 10 s.
-SPEED_RAMP_SHARE_PER_S = 0.1
 # Star-delta acceleration: the motor takes about its full power for the first seconds of a start.
 ACCELERATION_S = 4.0
+# A throttle this far closed delivers nothing that counts: the run-on timer runs.
+IDLE_SHARE = 0.02
 
 
 class Compressor:
@@ -37,78 +34,32 @@ class Compressor:
     `power_kw` and `flow_m3_min` are means over the last step, as a meter shows them.
     """
 
-    __slots__ = (
-        "_a",
-        "_air_m3",
-        "_b",
-        "_blow_kw",
-        "_c",
-        "_full_flow",
-        "_full_power",
-        "_heartbeat",
-        "_per_bar",
-        "_reload_from",
-        "_remaining_s",
-        "_since_s",
-        "_sump",
-        "_tau_s",
-        "air_m3",
-        "energy_kwh",
-        "flow_m3_min",
-        "follow_master",
-        "heartbeat_at_s",
-        "hours_loaded_s",
-        "hours_run_s",
-        "idle_energy_kwh",
-        "in_service",
-        "is_vsd",
-        "loads",
-        "machine",
-        "name",
-        "now_s",
-        "order_enable",
-        "order_load",
-        "order_run",
-        "order_share",
-        "orders_written",
-        "output_share",
-        "power_kw",
-        "powered",
-        "rated_bar_g",
-        "remote",
-        "start_times",
-        "started_s",
-        "state",
-        "stopped_s",
-        "trip_cause",
-        "tripped",
-        "turndown_share",
-        "want_load",
-        "want_run",
-        "want_share",
-    )
-
     def __init__(self, name: str, machine: Machine, *, rated_bar_g: float, atmosphere_bar: float) -> None:
         self.name, self.machine, self.rated_bar_g = name, machine, rated_bar_g
-        self.is_vsd = machine.control == "vsd"
+        self.kind = KINDS[machine.control]
+        self.regulator = Regulator(machine)
         self._full_flow, self._full_power = machine.full_flow_m3_min, machine.full_power_kw
-        self._per_bar = power_share_per_bar(rated_bar_g, atmosphere_bar)
-        self._tau_s = machine.blowdown_s / BLOWDOWN_TIME_CONSTANTS
-        if self.is_vsd:
-            self.turndown_share, self._a, self._b, self._c = vsd_parabola(machine)
-        else:
-            self.turndown_share, self._a, self._b, self._c = 1.0, 1.0, 0.0, 0.0
+        feels = self.kind.feels_pressure
+        self._per_bar = power_share_per_bar(rated_bar_g, atmosphere_bar) if feels else 0.0
+        self._closed_share = closed_share(machine)
+        # A motor that is up to speed but delivers nothing yet; one without an unloading valve compresses at once.
+        self._turning_kw = self._full_power if machine.control == "start-stop" else machine.unloaded_power_kw
+        self._sump = Sump(
+            idle_kw=machine.unloaded_power_kw,
+            blowdown_s=machine.blowdown_s,
+            reload_s=machine.reload_s,
+            vents=self.kind.vents,
+        )
         self.now_s, self.state = 0.0, STOPPED
         self.want_run = self.want_load = False
         self.want_share = 1.0
-        self.output_share = self.power_kw = self.flow_m3_min = 0.0
+        self.power_kw = self.flow_m3_min = 0.0
         self.energy_kwh = self.idle_energy_kwh = self.air_m3 = 0.0
         self.hours_run_s = self.hours_loaded_s = 0.0
         self.loads = 0
         self.start_times: list[float] = []
         self.started_s, self.stopped_s = -math.inf, -math.inf
-        self._remaining_s = self._since_s = self._sump = self._reload_from = 0.0
-        self._blow_kw = machine.unloaded_power_kw
+        self._remaining_s = self._since_s = self._reload_from = 0.0
         self.powered, self.remote, self.in_service = True, True, not machine.locked_out
         self.tripped, self.trip_cause = False, ""
         self.follow_master = False
@@ -130,6 +81,20 @@ class Compressor:
         return self.state == LOADED
 
     @property
+    def is_vsd(self) -> bool:
+        return self.regulator.is_vsd
+
+    @property
+    def turndown_share(self) -> float:
+        """Least share of full flow that it delivers steadily; 1 for a machine that only switches."""
+        return self.regulator.least_share
+
+    @property
+    def output_share(self) -> float:
+        """Share of full flow that it delivers, 0 when it does not."""
+        return self.regulator.share
+
+    @property
     def ready(self) -> bool:
         """A master may use it: powered, healthy, in service, switch on remote."""
         return self.powered and self.remote and self.in_service and not self.tripped
@@ -144,8 +109,8 @@ class Compressor:
 
     @property
     def unloaded_for_s(self) -> float:
-        """How long it has run unloaded without a break, 0 in every other state."""
-        return self._since_s if self.state == UNLOADED else 0.0
+        """How long it has delivered nothing while running, without a break; 0 while it delivers or stands."""
+        return self._since_s if self.state in (UNLOADED, LOADED) else 0.0
 
     @property
     def heartbeat(self) -> float:
@@ -173,7 +138,7 @@ class Compressor:
         stopped_for = self.now_s - self.stopped_s
         if stopped_for < machine.min_stop_s:
             return "minimum stop time"
-        if stopped_for < machine.blowdown_s and self._sump > 0.02:
+        if stopped_for < machine.blowdown_s and self._sump.level > 0.02:
             return "sump not blown down"
         if self.starts_within(3600.0) >= machine.max_starts_per_hour:
             return "starts per hour"
@@ -187,8 +152,8 @@ class Compressor:
 
     def power_at(self, share: float, pressure_bar_g: float) -> float:
         """Package power delivering `share` of the flow against `pressure_bar_g`, [kW]."""
-        part = self._a + share * (self._b + share * self._c)
-        return self._full_power * part * (1.0 + self._per_bar * (pressure_bar_g - self.rated_bar_g))
+        over = min(pressure_bar_g, self.regulator.open_bar_g) - self.rated_bar_g
+        return self._full_power * self.regulator.power_share(share) * (1.0 + self._per_bar * over)
 
     # What a master writes. False is the controller's refusal.
 
@@ -255,25 +220,26 @@ class Compressor:
 
     def settle_loaded(self, share: float = 1.0) -> None:
         """Put the machine under load at once, as if it had run for an hour: a simulation's first instant."""
-        self.state, self._sump = LOADED, 1.0
+        self.state = LOADED
+        self._sump.fill()
         self.started_s = self.now_s - 3600.0
         self.want_run = self.want_load = self.order_run = self.order_load = True
-        self.output_share = self.want_share = self.order_share = max(self.turndown_share, min(1.0, share))
+        self.regulator.share = self.want_share = self.order_share = self.regulator.hold(share)
 
     def _drop(self) -> None:
         if self.state in (LOADED, RELOADING):
-            self._sump = 1.0
+            self._sump.fill()
         if self.state != STOPPED:
             self.stopped_s = self.now_s
         self.state = STOPPED
         self.want_run = self.want_load = self.order_run = self.order_load = False
-        self.output_share = self.power_kw = self.flow_m3_min = 0.0
+        self.regulator.share = self.power_kw = self.flow_m3_min = 0.0
 
     def step(self, dt_s: float, pressure_bar_g: float) -> float:
         """Live for `dt_s` against `pressure_bar_g`; the mean free air delivered, [m3/min]."""
         state = self.state
         if state == STOPPED:
-            self._sump *= math.exp(-dt_s / self._tau_s) if self._sump > 0.0 and self._tau_s > 0.0 else 0.0
+            self._sump.fade(dt_s)
             if not self.want_run or self.start_refusal():
                 self.now_s += dt_s
                 if self.power_kw or self.flow_m3_min:
@@ -300,18 +266,20 @@ class Compressor:
                 span = min(left, self._remaining_s)
                 done = self.machine.start_s - self._remaining_s
                 hard = max(0.0, min(ACCELERATION_S, done + span) - min(ACCELERATION_S, done))
-                energy_kws += hard * self._full_power + (span - hard) * self.machine.unloaded_power_kw
+                energy_kws += hard * self._full_power + (span - hard) * self._turning_kw
                 self._remaining_s -= span
                 if self._remaining_s <= 0.0:
-                    self._sump = 0.0
+                    self._sump.forget()
                     self._since_s = 0.0
-                    self._blow_kw = self.machine.unloaded_power_kw
                     self._enter_load() if self.want_load else self._set_unloaded()
             elif state == LOADED:
                 if not (self.want_run and self.want_load):
-                    share = self.output_share
-                    self._blow_kw = BLOWDOWN_POWER_SHARE * self.power_at(share, pressure_bar_g)
-                    self._sump, self._since_s = 1.0, 0.0
+                    if self.machine.control == "start-stop":
+                        self._stop_at(self.now_s + dt_s - left)
+                        continue
+                    self._sump.unload(self._closed_kw(pressure_bar_g))
+                    if self.kind.unloads:
+                        self._since_s = 0.0
                     self._set_unloaded()
                     continue
                 span = left
@@ -319,8 +287,8 @@ class Compressor:
                 energy_kws += self.power_kw * span
             elif state == UNLOADED:
                 if self.want_run and self.want_load:
-                    self._remaining_s = self.machine.reload_s * (1.0 - self._sump)
-                    self._reload_from = self._unloaded_power()
+                    self._remaining_s = self._sump.fill_s
+                    self._reload_from = self._sump.power_kw
                     self.state = RELOADING
                     continue
                 to_stop = self.machine.blowdown_s - self._since_s
@@ -328,7 +296,8 @@ class Compressor:
                     self._stop_at(self.now_s + dt_s - left)
                     continue
                 span = left if self.want_run else min(left, to_stop)
-                spent = self._blow_down(span)
+                spent = self._sump.vent(span)
+                self._since_s += span
                 energy_kws += spent
                 idle_kws += spent
             else:  # RELOADING
@@ -337,13 +306,12 @@ class Compressor:
                     self._set_unloaded()
                     continue
                 span = min(left, self._remaining_s)
-                full = self.power_at(self.turndown_share, pressure_bar_g)
+                full = self.power_at(self.regulator.begin_share, pressure_bar_g)
                 if self._remaining_s > 0.0:
                     end = self._reload_from + (full - self._reload_from) * span / self._remaining_s
                     spent = 0.5 * (self._reload_from + end) * span
                     self._reload_from = end
-                    # The sump fills as it had emptied: an abandoned reload begins a shorter blow-down.
-                    self._sump += (1.0 - self._sump) * span / self._remaining_s
+                    self._sump.refill(span / self._remaining_s)
                     energy_kws += spent
                     idle_kws += spent
                 self._remaining_s -= span
@@ -362,20 +330,12 @@ class Compressor:
 
     def _deliver(self, dt_s: float, pressure_bar_g: float) -> float:
         """Mean flow of `dt_s` under load, [m3/min]; sets flow and power, a VSD's speed follows its ramp."""
-        over = pressure_bar_g - self.rated_bar_g
-        if self.is_vsd:
-            share, target = self.output_share, self.want_share
-            target = min(1.0, max(self.turndown_share, target))
-            gap = target - share
-            ramp_s = abs(gap) / SPEED_RAMP_SHARE_PER_S
-            if ramp_s >= dt_s:
-                moved = math.copysign(SPEED_RAMP_SHARE_PER_S * dt_s, gap)
-                mean = share + 0.5 * moved
-                self.output_share = share + moved
-            else:
-                mean = target - 0.5 * gap * ramp_s / dt_s
-                self.output_share = target
-            part = self._a + mean * (self._b + mean * self._c)
+        regulator = self.regulator
+        over = min(pressure_bar_g, regulator.open_bar_g) - self.rated_bar_g
+        if regulator.moves:
+            mean = regulator.move(dt_s, self.want_share, pressure_bar_g)
+            part = regulator.power_share(mean)
+            self._since_s = self._since_s + dt_s if mean <= IDLE_SHARE else 0.0
         else:
             mean = part = 1.0
         flow = self._full_flow * mean * (1.0 - FLOW_LOSS_SHARE_PER_BAR * over)
@@ -393,31 +353,20 @@ class Compressor:
     def _enter_load(self) -> None:
         self.state = LOADED
         self.loads += 1
-        self._sump = 1.0
-        self.output_share = self.turndown_share
+        self._since_s = 0.0
+        self._sump.fill()
+        self.regulator.share = self.regulator.begin_share
 
     def _set_unloaded(self) -> None:
         self.state = UNLOADED
-        self.output_share = 0.0
+        self.regulator.share = 0.0
 
     def _stop_at(self, at_s: float) -> None:
         self.state = STOPPED
         self.stopped_s = at_s
-        self.output_share = 0.0
+        self.regulator.share = 0.0
 
-    def _unloaded_power(self) -> float:
-        idle = self.machine.unloaded_power_kw
-        return idle + max(0.0, self._blow_kw - idle) * self._sump
-
-    def _blow_down(self, span_s: float) -> float:
-        """Energy of `span_s` unloaded, [kW s]; the sump empties meanwhile."""
-        idle = self.machine.unloaded_power_kw
-        extra = max(0.0, self._blow_kw - idle)
-        self._since_s += span_s
-        if extra == 0.0 or self._sump < 1e-6 or self._tau_s <= 0.0:
-            self._sump = 0.0
-            return idle * span_s
-        kept = self._sump * math.exp(-span_s / self._tau_s)
-        spent = idle * span_s + extra * (self._sump - kept) * self._tau_s
-        self._sump = kept
-        return spent
+    def _closed_kw(self, pressure_bar_g: float) -> float:
+        """Power at the instant the inlet has closed: of full flow, or of a VSD's speed at that time."""
+        share = self.regulator.share if self.is_vsd else 1.0
+        return self._closed_share * self.power_at(share, pressure_bar_g)

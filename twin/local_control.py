@@ -70,17 +70,18 @@ class LocalControl:
         "_integral",
         "_machine",
         "_may_start_s",
+        "_over",
+        "_switch",
         "_was_master",
         "compressor",
         "handed_back",
         "run_on_s",
-        "switch",
     )
 
     def __init__(
         self, compressor: Compressor, switch: Switch, *, receiver_m3: float, atmosphere_bar: float
     ) -> None:
-        self.compressor, self.switch = compressor, switch
+        self.compressor = compressor
         self._machine: Machine = compressor.machine
         # A step of one share moves the pressure by atmosphere x flow / volume per minute.
         speed_bar_s = atmosphere_bar * self._machine.full_flow_m3_min / receiver_m3 / 60.0
@@ -88,8 +89,19 @@ class LocalControl:
         self.run_on_s = self._machine.run_on_s
         self._integral = 0.0
         self._may_start_s = -math.inf
-        self._was_master = False
+        self._was_master = self._over = False
         self.handed_back = 0
+        self.switch = switch
+
+    @property
+    def switch(self) -> Switch:
+        """Its pressure switch; a throttle closes below the unload pressure."""
+        return self._switch
+
+    @switch.setter
+    def switch(self, switch: Switch) -> None:
+        self._switch = switch
+        self.compressor.regulator.fit(switch.load_bar_g, switch.unload_bar_g)
 
     @property
     def master_steers(self) -> bool:
@@ -118,9 +130,15 @@ class LocalControl:
             compressor.want_run = compressor.order_run
             compressor.want_load = compressor.order_load
             compressor.want_share = compressor.order_share
+            if self._machine.control == "start-stop":
+                # No unloading valve: running it delivers, and its pressure switch stays its limit.
+                self._over = pressure_bar_g > (
+                    self._switch.load_bar_g if self._over else self._switch.unload_bar_g
+                )
+                compressor.want_run = compressor.want_load = compressor.order_run and not self._over
             return
         state = compressor.state
-        switch = self.switch
+        switch = self._switch
         if state == STOPPED:
             start = (
                 pressure_bar_g < switch.load_bar_g
@@ -133,10 +151,16 @@ class LocalControl:
         if pressure_bar_g < switch.load_bar_g:
             compressor.want_run = compressor.want_load = True
         elif pressure_bar_g > switch.unload_bar_g:
+            if self._machine.control == "start-stop":
+                compressor.want_run = compressor.want_load = False
+                return
             compressor.want_load = False
+        if not compressor.kind.unloads:
+            compressor.want_load = compressor.want_run
         if compressor.is_vsd:
             self._trim(dt_s, pressure_bar_g)
-        if state == UNLOADED and not compressor.want_load:
+        # Idle is unloaded, or with the throttle closed where nothing unloads.
+        if compressor.unloaded_for_s > 0.0 and not (compressor.want_load and compressor.kind.unloads):
             machine = self._machine
             # Its start limit stretches the run-on: better idle than locked out when air is needed.
             compressor.want_run = not (

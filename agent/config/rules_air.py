@@ -17,6 +17,17 @@ _LEAST_KW_MIN_M3 = 2.5
 _MOST_KW_MIN_M3 = 20.0
 _USUAL_KW_MIN_M3 = 6.5
 _FLOW_UNITS = ("m3/h", "l/s", "l/min", "cfm")
+THROTTLED = frozenset(
+    [
+        "modulation-unload",
+        "variable-displacement-unload",
+        "modulation",
+        "centrifugal-blow-off",
+        "centrifugal-modulation-unload",
+    ]
+)
+_WITH_LEAST_FLOW = (THROTTLED | {"vsd"}) - {"modulation"}
+_SAME_POWER_SHARE = 0.02
 # A dead-man shorter than this many ticks trips when a single write is lost.
 _DEAD_MAN_TICKS = 3.0
 
@@ -34,7 +45,7 @@ def air_faults(site: Site) -> Iterator[Fault]:
         for key, machine in station.machines.items():
             here: Place = (*place, "machines", key)
             yield from _nameplate(here, key, machine)
-            yield from _variable_speed(here, key, machine)
+            yield from _part_load(here, key, machine)
             yield from _switch(here, key, machine, station)
             yield from _timers(here, key, machine)
             if station.mode == "control" and not machine.locked_out and has_own_life(site, machine.device):
@@ -146,20 +157,24 @@ def _nameplate(place: Place, key: str, machine: Machine) -> Iterator[Fault]:
         )
 
 
-def _variable_speed(place: Place, key: str, machine: Machine) -> Iterator[Fault]:
+def _part_load(place: Place, key: str, machine: Machine) -> Iterator[Fault]:
     turndown = {
         "turndown_flow_m3_min": machine.turndown_flow_m3_min,
         "turndown_power_kw": machine.turndown_power_kw,
     }
     middle = {"mid_flow_m3_min": machine.mid_flow_m3_min, "mid_power_kw": machine.mid_power_kw}
-    if machine.control != "vsd":
+    given = [name for name, value in middle.items() if value is not None] if machine.control != "vsd" else []
+    if machine.control not in _WITH_LEAST_FLOW:
         given = [name for name, value in {**turndown, **middle}.items() if value is not None]
-        if given:
-            yield Fault(
-                (*place, given[0]),
-                f"machine '{key}' has {', '.join(given)}, but control = \"{machine.control}\"",
-                'set control = "vsd", or take them out',
-            )
+    if given:
+        yield Fault(
+            (*place, given[0]),
+            f"machine '{key}' has {', '.join(given)}, but control = \"{machine.control}\"",
+            'set control = "vsd", or take them out',
+        )
+        return
+    if machine.control != "vsd":
+        yield from _throttled(place, key, machine)
         return
     lacking = [name for name, value in turndown.items() if value is None]
     if lacking:
@@ -194,6 +209,51 @@ def _variable_speed(place: Place, key: str, machine: Machine) -> Iterator[Fault]
                 f"machine '{key}': mid_{what} = {middle_value:g} is not between turndown and full_{what} = {full:g}",
                 "take a row from the middle of its data sheet",
             )
+
+
+def _throttled(place: Place, key: str, machine: Machine) -> Iterator[Fault]:
+    """Machines that throttle, blow off, or only start and stop."""
+    control, idle_kw = machine.control, machine.unloaded_power_kw
+    if machine.modulating_range_bar is not None and control not in THROTTLED:
+        yield Fault(
+            (*place, "modulating_range_bar"),
+            f"machine '{key}' has a modulating range, but control = \"{control}\" does not throttle",
+            f"take it out, or set control to one of {', '.join(sorted(THROTTLED))}",
+        )
+    if control == "start-stop" and idle_kw > 0.0:
+        yield Fault(
+            (*place, "unloaded_power_kw"),
+            f"machine '{key}' starts and stops, but takes {idle_kw:g} kW unloaded",
+            'set unloaded_power_kw = 0, or control = "load-unload" if it can run unloaded',
+        )
+    for what, low, full in (
+        ("flow_m3_min", machine.turndown_flow_m3_min, machine.full_flow_m3_min),
+        ("power_kw", machine.turndown_power_kw, machine.full_power_kw),
+    ):
+        if low is not None and low >= full:
+            yield Fault(
+                (*place, f"turndown_{what}"),
+                f"machine '{key}': turndown_{what} = {low:g} is not below full_{what} = {full:g}",
+                f"correct it, or exchange turndown_{what} and full_{what}",
+            )
+    least_kw = machine.turndown_power_kw
+    if least_kw is None:
+        return
+    if (
+        control == "centrifugal-blow-off"
+        and abs(least_kw - idle_kw) > _SAME_POWER_SHARE * machine.full_power_kw
+    ):
+        yield Fault(
+            (*place, "turndown_power_kw"),
+            f"machine '{key}' takes {least_kw:g} kW where it begins to blow off, but {idle_kw:g} kW blowing off all",
+            "give the power at the surge point as unloaded_power_kw and leave turndown_power_kw out",
+        )
+    elif least_kw < idle_kw:
+        yield Fault(
+            (*place, "turndown_power_kw"),
+            f"machine '{key}' takes {least_kw:g} kW at its unload point, less than {idle_kw:g} kW unloaded",
+            "exchange turndown_power_kw and unloaded_power_kw, or correct one",
+        )
 
 
 def _switch(place: Place, key: str, machine: Machine, station: Station) -> Iterator[Fault]:

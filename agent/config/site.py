@@ -52,23 +52,44 @@ class Tariff(Part):
     co2_price_per_kg: float = Field(default=0.0, ge=0, description="Price of emissions, for the plan.")
 
 
+Control = Literal[
+    "load-unload",
+    "vsd",
+    "modulation-unload",
+    "variable-displacement-unload",
+    "modulation",
+    "start-stop",
+    "centrifugal-blow-off",
+    "centrifugal-load-unload",
+    "centrifugal-modulation-unload",
+]
+
+
 class Machine(Part):
     """[stations.X.machines.Y]: one compressor."""
 
     device: Identifier = Field(description="Device that carries its points.")
-    control: Literal["load-unload", "vsd"] = Field(
-        default="load-unload", description="How it trims its flow."
-    )
+    control: Control = Field(default="load-unload", description="How it trims its flow.")
     full_flow_m3_min: float = Field(gt=0, le=2000, description="Free air at full load (ISO 1217).")
     full_power_kw: float = Field(gt=0, le=5000, description="Package power at full load.")
-    unloaded_power_kw: float = Field(ge=0, description="Package power running unloaded.")
-    turndown_flow_m3_min: float | None = Field(default=None, gt=0, description="VSD: least flow.")
-    turndown_power_kw: float | None = Field(default=None, gt=0, description="VSD: power at least flow.")
+    unloaded_power_kw: float = Field(
+        ge=0,
+        description="Package power unloaded; modulation: at no flow; blow-off: blowing off; start-stop: 0.",
+    )
+    turndown_flow_m3_min: float | None = Field(
+        default=None, gt=0, description="VSD: least flow. Throttled: flow where it unloads or blows off."
+    )
+    turndown_power_kw: float | None = Field(default=None, gt=0, description="Power at that flow.")
     mid_flow_m3_min: float | None = Field(default=None, gt=0, description="VSD: a point between.")
     mid_power_kw: float | None = Field(default=None, gt=0, description="VSD: power there.")
+    modulating_range_bar: float | None = Field(
+        default=None, gt=0, le=5, description="Throttled: pressure rise from open to closed inlet (0.7)."
+    )
     start_s: float = Field(default=15.0, ge=0, le=900, description="From start command to air.")
     reload_s: float = Field(default=3.0, ge=0, le=60, description="From load command to full flow.")
-    blowdown_s: float = Field(default=40.0, ge=0, le=300, description="Sump blow-down after unloading.")
+    blowdown_s: float = Field(
+        default=40.0, ge=0, le=300, description="Sump blow-down after unloading; 0 if oil-free."
+    )
     run_on_s: float = Field(default=300.0, ge=0, le=7200, description="Its own run-on timer before it stops.")
     min_run_s: float = Field(default=120.0, ge=0, le=7200, description="Least time between start and stop.")
     min_stop_s: float = Field(default=60.0, ge=0, le=7200, description="Least time between stop and start.")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agent.config.site import Machine, Station
 from agent.planner.curves import running_power_kw
+from agent.planner.part_load import KINDS, closed_share
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,12 +24,11 @@ Ints = NDArray[np.int64]
 _ALL_SETS = 8
 # Standard normal quantiles at 1/14, 3/14 ... 13/14: seven equally likely demands.
 _Z = (-1.465, -0.792, -0.366, 0.0, 0.366, 0.792, 1.465)
-# Power just after unloading, share of full load, and the decay constant of the excess above idle:
-# a lubricant-injected screw blows its sump down over about 40 s (MEASUR catalogue default).
-_BLOWDOWN_START_SHARE = 0.6
-_BLOWDOWN_DECAY_SHARE = (
-    1.0 / 3.912
-)  # of the blow-down time: ln 50, the tolerance 0.02 of the AIRMaster+ model
+# Decay constant of the excess over idling after a screw has unloaded, as a share of its blow-down
+# time: 1 / ln 50, from the tolerance 0.02 of the AIRMaster+ model.
+_BLOWDOWN_DECAY_SHARE = 1.0 / 3.912
+# A start wears as much as this time of full power costs: the same as in the day plan.
+_START_MIN_OF_FULL_POWER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +206,17 @@ def _trim_power(machine: Machine, flow: Floats, store_m3: float) -> Floats:
     cycling_flow = steady if steady is not None else machine.full_flow_m3_min
     duty = np.clip(flow / cycling_flow, 0.0, 1.0)
     cycles_per_min = duty * (1.0 - duty) * cycling_flow / store_m3
-    excess_kw = max(_BLOWDOWN_START_SHARE * machine.full_power_kw - machine.unloaded_power_kw, 0.0)
-    excess_min = machine.blowdown_s * _BLOWDOWN_DECAY_SHARE / 60.0
-    return mean + cycles_per_min * excess_kw * excess_min
+    return mean + cycles_per_min * _cycle_loss_kw_min(machine)
+
+
+def _cycle_loss_kw_min(machine: Machine) -> float:
+    """What one more cycle of the trim machine costs beyond the air it makes, [kW min]."""
+    if machine.control == "start-stop":
+        return machine.full_power_kw * (machine.start_s / 60.0 + _START_MIN_OF_FULL_POWER)
+    if not KINDS[machine.control].vents:
+        return 0.0
+    excess_kw = max(closed_share(machine) * machine.full_power_kw - machine.unloaded_power_kw, 0.0)
+    return excess_kw * machine.blowdown_s * _BLOWDOWN_DECAY_SHARE / 60.0
 
 
 def _spread(power: Floats, capacity: Floats, grid: Floats, settings: SpreadSettings) -> Floats:

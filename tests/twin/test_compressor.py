@@ -45,10 +45,10 @@ def test_blow_down_costs_the_energy_of_its_exponential():
 
     spent = live(c, 40.0)
 
-    # From 0.6 x 60 = 36 kW to 12 kW with tau = 40/ln 50 = 10.225 s, 2 % left after 40 s:
-    # 12 x 40 + 24 x 10.225 x 0.98 = 480 + 240.5 = 720.5 kW s.
-    assert spent == pytest.approx(720.5, abs=0.1)
-    assert c.idle_energy_kwh * 3600.0 == pytest.approx(720.5, abs=0.1)
+    # From 0.92 x 60 = 55.2 kW to 12 kW with tau = 40/ln 50 = 10.225 s, 2 % left after 40 s:
+    # 12 x 40 + 43.2 x 10.225 x 0.98 = 480 + 432.9 = 912.9 kW s.
+    assert spent == pytest.approx(912.9, abs=0.1)
+    assert c.idle_energy_kwh * 3600.0 == pytest.approx(912.9, abs=0.1)
 
 
 def test_a_blown_down_machine_delivers_only_after_its_reload_time():

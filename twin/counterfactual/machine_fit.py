@@ -13,7 +13,8 @@ import numpy as np
 from agent.config.site import Machine, Station
 from agent.savings.counterfactual import MachineFit
 from agent.savings.measured import Flags, Floats, StationMinutes
-from twin.compressor import FLOW_LOSS_SHARE_PER_BAR, Compressor
+from twin.compressor import Compressor
+from twin.compressor_curve import FLOW_LOSS_SHARE_PER_BAR
 
 _WHOLE, _NONE = 0.999, 0.001
 # Fewer minutes of one state say less than the nameplate.
