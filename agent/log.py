@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,6 +88,26 @@ class _LineFormat(logging.Formatter):
             return "\n".join(f"{prefix}{name}: {line}" for line in text.splitlines())
         at = self._now() if self._now else datetime.fromtimestamp(record.created, UTC)
         return f"{at:%Y-%m-%dT%H:%M:%S}Z {record.levelname.lower():7} {name}: {text}"
+
+
+class RecentLines(logging.Handler):
+    """The last lines, for whoever cannot read the journal: a log bundle asked for from afar."""
+
+    def __init__(self, lines: int = 2000) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=lines)
+        self.setFormatter(_LineFormat(None, journal=False))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+    def attach(self) -> None:
+        """Hear every line from now on, beside where they go already."""
+        logging.getLogger().addHandler(self)
+
+    def detach(self) -> None:
+        """Hear no more."""
+        logging.getLogger().removeHandler(self)
 
 
 def configure(

@@ -282,7 +282,7 @@ class Updates(Part):
     """[updates]: signed models, configurations and releases. Without it nothing on site is ever replaced."""
 
     root_file: FilePath = Field(
-        default=Path("root.json"),
+        default=Path("trust/root.json"),
         description="Trusted root that came with the agent; newer ones follow from it.",
     )
     kinds: tuple[Literal["model", "config", "agent"], ...] = Field(

@@ -52,6 +52,11 @@ class HvacRuntime:
         self.defer: Callable[[Callable[[], HvacPlan]], None] | None = None
         self._fresh: HvacPlan | None = None
 
+    @property
+    def was_controlling(self) -> bool:
+        """Whether set-points of ours stand in the units."""
+        return self._was_controlling
+
     def take_forecast(self, at: datetime, series: Mapping[str, Sequence[tuple[datetime, float]]]) -> None:
         """A provider's forecast by tag (outdoor temperature, sun), issued at `at`."""
         for tag, rows in series.items():

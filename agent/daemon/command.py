@@ -11,15 +11,15 @@ from pathlib import Path
 
 from agent import notify
 from agent.clock import WallClock, elapsed_s
-from agent.config.load import load_site
-from agent.config.site import Site
+from agent.daemon.asks import Asks
 from agent.daemon.loop import Daemon
 from agent.daemon.messages import handler
 from agent.daemon.models import load_models
 from agent.daemon.report import Reporter
+from agent.daemon.updates import Loaded, UpdateService, load_active
 from agent.drivers.build import build_driver
 from agent.errors import ConfigError
-from agent.log import configure, get_logger
+from agent.log import RecentLines, configure, get_logger
 from agent.store.history import History
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
@@ -42,22 +42,28 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     options = parser.parse_args(argv)
     configure(options.log_level)
-    site = load_site(options.site)
-    state = options.state or site.storage.directory
+    while run_once(options.site, options.state):
+        log.info("begins_anew", site=str(options.site))
+    return 0
+
+
+def run_once(site_file: Path, state_given: Path | None) -> bool:
+    """One life of the agent, from its configuration to its end; True when an update wants another one."""
+    loaded, state = load_active(site_file, state_given)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
             f"the state directory {state} cannot be made: {error.strerror}",
-            where=f"{options.site} [storage] directory",
+            where=f"{site_file} [storage] directory",
             fix="name a directory that this user may write to, or give --state DIR",
         ) from error
-    asyncio.run(serve(site, state))
-    return 0
+    return asyncio.run(serve(loaded, site_file, state))
 
 
-async def serve(site: Site, state: Path) -> None:
-    """The composition root of the real agent."""
+async def serve(loaded: Loaded, site_file: Path, state: Path) -> bool:
+    """The composition root of the real agent; True when it ended to begin anew."""
+    site = loaded.site
     clock = WallClock()
     history = History(state / "history.db", site.storage.history_days)
     ledger = Ledger(state / "ledger.db")
@@ -72,26 +78,64 @@ async def serve(site: Site, state: Path) -> None:
         history=history,
         ledger=ledger,
         reporter=Reporter(uplink, service=True),
-        models=load_models(site, elapsed_s),
+        models=load_models(site, elapsed_s, loaded.models),
         plan_in_thread=True,
     )
     stopped = asyncio.Event()
+    restarts: list[str] = []
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    recent = RecentLines()
+    recent.attach()
+    updates = None
+    if site.updates is not None:
+
+        def restart(why: str) -> None:
+            restarts.append(why)
+            stopped.set()
+
+        updates = UpdateService(
+            daemon,
+            loaded,
+            site_file,
+            state,
+            restart,
+            uplink=uplink,
+            password=_credential("mqtt_password"),
+        )
     if uplink is not None:
-        uplink.start(handler(daemon)).add_done_callback(_uplink_ended)
+        receive = handler(daemon, updates, Asks(daemon, state, recent, updates, uplink.answer))
+        uplink.start(receive).add_done_callback(_uplink_ended)
+    updating = None
     try:
         await daemon.start()
+        if updates is not None:
+            updating = asyncio.create_task(updates.run(stopped), name="updates")
+            updating.add_done_callback(_updates_ended)
         await daemon.run(stopped)
     finally:
         notify.stopping("handing back")
-        await daemon.stop("told to stop" if stopped.is_set() else "failed")
+        told = restarts[0] if restarts else "told to stop"
+        await daemon.stop(told if stopped.is_set() else "failed")
+        stopped.set()
+        if updates is not None:
+            if updating is not None:
+                await asyncio.gather(updating, return_exceptions=True)
+            updates.close()
         if uplink is not None:
             await uplink.stop()
         for store in (history, ledger, outbox):
             if store is not None:
                 store.close()
+        recent.detach()
+    return bool(restarts)
+
+
+def _updates_ended(task: asyncio.Task[None]) -> None:
+    """A fault in the updater ends the updater: nothing that arrives over the wire may take control down."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("updates_failed", error=repr(error), consequence="no updates until the next start")
 
 
 def _uplink_ended(task: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ from agent.clock import Clock
 from agent.config.site import Site
 from agent.control.gate import Gate, allow_list
 from agent.daemon.comfort import HvacRuntime
+from agent.daemon.life import LifeSigns
 from agent.daemon.outlook import HORIZON, STEP_S, DemandForecast
 from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work
@@ -58,6 +59,7 @@ class Daemon:
             self.hvac.defer = self._defer_zones
         self._write_faults: dict[str, str] = {}
         self._failure: BaseException | None = None
+        self.signs = LifeSigns()
         self.snapshot: Snapshot | None = None
         self.ticks = 0
         self.late_ticks = 0
@@ -114,6 +116,7 @@ class Daemon:
         if self._failure is not None:
             raise self._failure
         snapshot = self.snapshot = await self._sense()
+        self.signs.sensed(snapshot)
         self.notes = []
         events: list[tuple[str, datetime, dict[str, object]]] = []
         commands: list[Command] = []
@@ -311,6 +314,7 @@ class Daemon:
             self._fault(command.tag, f"write {command.value}: {result.error}", "write_failed", events, now)
             return
         self.gate.written(command.tag, now)
+        self.signs.wrote(command.tag, now)
         self._write_faults.pop(command.tag, None)
         if self.hvac is not None and command.value is not None:
             self.hvac.wrote(command.tag, command.value)

@@ -9,15 +9,26 @@ from agent.log import get_logger
 from agent.uplink.payload import read_mode
 
 if TYPE_CHECKING:
+    from agent.daemon.asks import Asks
     from agent.daemon.loop import Daemon
+    from agent.daemon.updates import UpdateService
 
 log = get_logger(__name__)
 
 
-def handler(daemon: Daemon) -> Callable[[str, bytes], None]:
-    """A receiver for the uplink: `mode` is understood, everything else is refused aloud."""
+def handler(
+    daemon: Daemon, updates: UpdateService | None = None, asks: Asks | None = None
+) -> Callable[[str, bytes], None]:
+    """A receiver for the uplink: `mode`, `update` and `ask` are understood, everything else is refused aloud."""
 
     def receive(name: str, content: bytes) -> None:
+        if name == "update" and updates is not None:
+            # A hint without content: it can hasten a look, and nothing else.
+            updates.updater.hint()
+            return
+        if name == "ask" and asks is not None:
+            asks.take(content)
+            return
         request = read_mode(content) if name == "mode" else None
         if request is None:
             log.warning("message_refused", topic=name, what="not a message that this agent obeys")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from agent.config.site import Site
 from agent.inference.model import Model, ModelRefusedError, load_model
@@ -11,10 +12,15 @@ from agent.log import get_logger
 log = get_logger(__name__)
 
 
-def load_models(site: Site, elapsed: Callable[[], float]) -> dict[str, Model]:
-    """Models by station id. A model that is missing or refused is logged, and the naive rule forecasts."""
+def load_models(
+    site: Site, elapsed: Callable[[], float], instead: Mapping[str, Path] | None = None
+) -> dict[str, Model]:
+    """Models by station id. A model that is missing or refused is logged, and the naive rule forecasts.
+
+    `instead` are the files that updates brought, by target.
+    """
     out: dict[str, Model] = {}
-    for target, path in site.models.items():
+    for target, path in {**site.models, **(instead or {})}.items():
         station = target.removesuffix(".demand_m3_min")
         began_s = elapsed()
         try:

@@ -107,7 +107,14 @@ class ActiveFiles:
 
 
 def on_trial(
-    sha256: str, job: str, previous: str, *, trial_s: float, boot_id: str, now_boot_s: float
+    sha256: str,
+    job: str,
+    previous: str,
+    *,
+    trial_s: float,
+    boot_id: str,
+    now_boot_s: float,
+    own_sha256: str = "",
 ) -> Active:
     """An entry that has to prove itself within `trial_s`."""
     return Active(
@@ -117,6 +124,7 @@ def on_trial(
         boot_id=boot_id,
         deadline_boot_s=now_boot_s + trial_s,
         trial_s=trial_s,
+        own_sha256=own_sha256,
     )
 
 

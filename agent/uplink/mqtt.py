@@ -80,6 +80,7 @@ class Uplink:
         self._resend_first_s = self._resend_s = resend_s
         self._progress_s = 0.0
         self._complaints: set[str] = set()
+        self._standing: dict[str, bytes] = {}
         self._client = self._build_client(config, site_id, password)
 
     def start(self, on_message: OnMessage | None = None) -> asyncio.Task[None]:
@@ -113,6 +114,17 @@ class Uplink:
     ) -> None:
         """Send a plan, a command, a refusal ...: what the ledger holds, with the ledger's head."""
         self._put("events", payload.event(kind, at, fields, ledger), at)
+
+    def stand(self, name: str, content: bytes) -> None:
+        """Keep `up/<name>` saying this: retained at the broker, and said again whenever the line is back."""
+        self._standing[name] = content
+        if self.connected:
+            self._client.publish(f"{self._up}/{name}", content, qos=1, retain=True)
+
+    def answer(self, content: bytes) -> None:
+        """An answer on `up/answer`; who asked will ask again where it is lost."""
+        if self.connected:
+            self._client.publish(f"{self._up}/answer", content, qos=1)
 
     async def stop(self) -> None:
         """Say goodbye and close; what was not acknowledged stays in the outbox."""
@@ -224,6 +236,8 @@ class Uplink:
         self.connected = True
         self._complaints = set()
         self._publish_status("online")
+        for name, content in self._standing.items():
+            self._client.publish(f"{self._up}/{name}", content, qos=1, retain=True)
         # paho sends again what it holds itself; everything else starts over, the acknowledged being gone.
         self._start_over()
         log.info("uplink_connected", broker=f"{self._host}:{self._port}", waiting=len(self._outbox))

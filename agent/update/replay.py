@@ -1,0 +1,69 @@
+"""A new model and the one in force over the site's own last days, as both would have forecast. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.inference.contract import QUANTILES
+from agent.inference.forecaster import Forecaster, TargetSpec
+from agent.inference.model import Model
+from agent.inference.series import Series
+
+# Every 13 h: the origins walk through the hours of the day.
+_SPACING_S = 13 * 3600
+_ORIGINS = 16
+# Fewer judged forecasts prove nothing, and a model may be worse than the one in force by this much.
+LEAST_JUDGED = 6
+WORST_RATIO = 1.10
+
+
+class Replayed(NamedTuple):
+    """Forecasts made and judged, and the mean loss of the new model over the one in force; NaN unless judged."""
+
+    made: int
+    judged: int
+    ratio: float
+
+    @property
+    def loses(self) -> bool:
+        """Whether enough was judged to say that the new one is worse."""
+        return self.judged >= LEAST_JUDGED and self.ratio > WORST_RATIO
+
+
+def replay(spec: TargetSpec, candidate: Model, live: Model | None, history: Series) -> Replayed:
+    """Forecast from origins after the candidate's training; what it was trained on proves nothing.
+
+    Raises whatever a model raises that breaks the runtime: to be called where that is caught.
+    """
+    horizon = timedelta(seconds=spec.horizon * spec.step_s)
+    first_at = max(candidate.trained_to_at, history.first_at)
+    new, old = Forecaster(spec, candidate), Forecaster(spec, live)
+    losses: list[tuple[float, float]] = []
+    made = 0
+    for number in range(_ORIGINS, 0, -1):
+        at = history.end_at - timedelta(seconds=number * _SPACING_S)
+        if at < first_at:
+            continue
+        known = Series(history.first_at, history.step_s, history.values[: history.index_of(at)])
+        forecasts = [each.forecast(known, None, at).quantiles for each in (new, old)]
+        made += 1
+        begin = history.index_of(at)
+        truth = history.values[begin : begin + spec.horizon]
+        if at + horizon > history.end_at or np.isfinite(truth).mean() < 0.5:
+            continue
+        losses.append((_pinball(truth, forecasts[0]), _pinball(truth, forecasts[1])))
+    if not losses:
+        return Replayed(made, 0, float("nan"))
+    ours, theirs = np.array(losses).mean(axis=0)
+    return Replayed(made, len(losses), float(ours / theirs) if theirs > 0 else float("nan"))
+
+
+def _pinball(truth: NDArray[np.float64], quantiles: NDArray[np.float64]) -> float:
+    levels = np.asarray(QUANTILES)
+    known = np.isfinite(truth)
+    error = truth[known, None] - quantiles[known]
+    return float(np.maximum(levels * error, (levels - 1.0) * error).mean())
