@@ -27,6 +27,10 @@ COMMANDS = {
     "run": Entry(
         "agent.daemon.command:command", "run the agent of a site on the wall clock (what the service does)"
     ),
+    "update": Entry(
+        "agent.update.command:update_command", "signed updates of this site: see, look, bring by stick, agree"
+    ),
+    "rollback": Entry("agent.update.command:rollback_command", "take back a model, configuration or release"),
     "cosim": Entry("agent.daemon.cosim:command", "let an outside simulator drive the agent over JSON lines"),
     "report": Entry(
         "agent.savings.command:command", "what a station used, and what the agent saved, with its interval"

@@ -356,7 +356,7 @@ class Updater:
         if asked and not self.book.consented(progress.job.id):
             return (
                 f"{WaitFor.OPERATOR.value}: {len(asked)} changes need the site's consent "
-                f"(trimload update consent {progress.job.id})"
+                f"(trimload update SITE.toml --consent {progress.job.id})"
             )
         window = window_reason(self._updates.window, self._site.site.timezone, now)
         if window:

@@ -36,7 +36,13 @@ class JobBook:
         newest: dict[Kind, Progress] = {}
         for progress in self._store.jobs():
             newest[progress.job.kind] = progress
-        return [self._with_share(progress).as_dict() for progress in newest.values()]
+        return [self._row(progress) for progress in newest.values()]
+
+    def _row(self, progress: Progress) -> dict[str, object]:
+        row = self._with_share(progress).as_dict()
+        if progress.state in BEFORE_INSTALL and (asked := self.consent_asked(progress.job.id)):
+            row["asks"] = asked
+        return row
 
     def offer(self, job: Job) -> None:
         """A job that was not known."""
