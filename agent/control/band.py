@@ -109,7 +109,8 @@ class Band:
         for index, machine in enumerate(view.machines):
             if machine.running and not machine.tripped:
                 past = memory.machines[index]
-                if view.at_s - past.since_s >= fleet.machines[index].start_s or machine.loaded:
+                started = view.at_s - past.since_s >= fleet.machines[index].start_s
+                if started or machine.loaded or fleet.starts_to_load[index]:
                     running |= 1 << index
                 if machine.loaded:
                     loaded |= 1 << index
@@ -119,6 +120,13 @@ class Band:
                     supply += fleet.least_flow[index]
             else:
                 lead_s = max(lead_s, fleet.machines[index].start_s)
+                if (
+                    fleet.starts_to_load[index]
+                    and memory.machines[index].known
+                    and may_start(fleet, view, memory, index)
+                ):
+                    # It has no unloaded state to wait in: to load it is to start it.
+                    running |= 1 << index
         return running, loaded, supply, lead_s
 
     def _capacity(self, bits: int) -> float:
@@ -217,6 +225,9 @@ class Band:
                 if index == trim:
                     flow = demand.fast_m3_min - others + (middle - pressure) * fleet.m3_per_bar
                     share = flow / fleet.full_flow[index]
+            if fleet.starts_to_load[index]:
+                wishes.append(Order(run=True, load=True) if load else STOP)
+                continue
             if active & bit:
                 wishes.append(Order(run=True, load=load, share=share))
                 continue

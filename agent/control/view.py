@@ -8,6 +8,7 @@ from typing import NamedTuple
 from agent.config.site import Machine, Station
 from agent.domain import Snapshot
 from agent.planner.curves import nameplate_curve, running_power_kw
+from agent.planner.part_load import KINDS
 
 
 class MachineView(NamedTuple):
@@ -40,6 +41,8 @@ class Fleet:
     full_flow: tuple[float, ...]
     least_flow: tuple[float, ...]
     is_vsd: tuple[bool, ...]
+    throttles: tuple[bool, ...]
+    starts_to_load: tuple[bool, ...]  # no unloading valve: it delivers whenever it runs
     read_tags: tuple[tuple[str, str, str, str, str, str], ...]
     p_atm_bar: float
     m3_per_bar: float
@@ -53,7 +56,7 @@ class Fleet:
         """Free air [m3/min] that the machine delivers now, by what it says of itself."""
         if not view.running or not view.loaded:
             return 0.0
-        if not self.is_vsd[index]:
+        if not self.is_vsd[index] and (not self.throttles[index] or view.output_share is None):
             return self.full_flow[index]
         share = view.output_share
         if share is None:
@@ -83,6 +86,8 @@ def fleet_of(station: Station) -> Fleet:
         full_flow=tuple(m.full_flow_m3_min for m in machines),
         least_flow=tuple(nameplate_curve(m)[0].flow_m3_min for m in machines),
         is_vsd=tuple(m.control == "vsd" for m in machines),
+        throttles=tuple(KINDS[m.control].throttles for m in machines),
+        starts_to_load=tuple(m.control == "start-stop" for m in machines),
         read_tags=tuple(
             (
                 m.tag("running"),
