@@ -72,8 +72,8 @@ class TwinPlant:
                 compressor = air.compressors[machine_name]
                 for role, read in _reads_of(compressor).items():
                     self._reads[machine.tag(role)] = read
-                # A machine's own gauge stands before dryer and filters; the header's pressure serves for it.
-                self._reads[machine.tag("discharge_pressure")] = _pressure_of(air)
+                # A machine's own gauge stands before dryer and filters.
+                self._reads[machine.tag("discharge_pressure")] = _discharge_of(air)
                 for role, write in _writes_of(compressor).items():
                     self._writes[machine.tag(role)] = write
             if settled:
@@ -130,6 +130,10 @@ class TwinPlant:
 
 def _pressure_of(air: AirStation) -> Callable[[], float | None]:
     return lambda: air.pressure_sensor_bar_g
+
+
+def _discharge_of(air: AirStation) -> Callable[[], float | None]:
+    return lambda: air.discharge_bar_g
 
 
 def _flow_of(air: AirStation) -> Callable[[], float | None]:

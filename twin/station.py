@@ -56,7 +56,9 @@ class AirStation:
 
     Below half the minimum pressure the net takes only what is there: undelivered demand is counted.
     `leak_m3_min_per_bar` (default 0, a demand series includes leaks) adds a flow proportional to
-    absolute pressure above the atmosphere's.
+    absolute pressure above the atmosphere's. The station's `unregulated_share` of the demand follows
+    the absolute pressure around the middle of its band (ORNL: 0.6 of the use of a plant); machines
+    work against the header plus the loss of dryers and filters, which goes with the square of flow.
     """
 
     def __init__(
@@ -79,6 +81,12 @@ class AirStation:
             if initial_bar_g is None
             else initial_bar_g
         )
+        self._atmosphere_bar = station.atmosphere_bar
+        middle_bar_g = low + station.band_floor_bar + 0.5 * station.band_width_bar
+        self._reference_bar_a = middle_bar_g + station.atmosphere_bar
+        self._unregulated = station.unregulated_share
+        total_m3_min = sum(m.full_flow_m3_min for m in station.machines.values())
+        self._drop_bar_per_flow2 = station.treatment_drop_bar / total_m3_min**2
         self.leak_m3_min_per_bar = leak_m3_min_per_bar
         self.pressure_noise_bar = pressure_noise_bar
         self.compressors = {
@@ -210,6 +218,11 @@ class AirStation:
         for compressor in self.compressors.values():
             compressor.follow_master = value
 
+    @property
+    def discharge_bar_g(self) -> float:
+        """Pressure before dryers and filters, where the machines' own gauges and switches are."""
+        return self.pressure_bar_g + self._drop_bar_per_flow2 * self.supply_m3_min**2
+
     # Time.
 
     def step(self, dt_s: float, demand_m3_min: float) -> None:
@@ -225,13 +238,16 @@ class AirStation:
         self._sense()
 
     def _inner(self, dt_s: float, demand_m3_min: float) -> None:
-        pressure = self.pressure_bar_g
+        pressure, discharge = self.pressure_bar_g, self.discharge_bar_g
         supply = power = 0.0
         for control, compressor in self._pairs:
-            control.step(dt_s, pressure)
-            supply += compressor.step(dt_s, pressure)
+            control.step(dt_s, discharge)
+            supply += compressor.step(dt_s, discharge)
             power += compressor.power_kw
         wanted = demand_m3_min
+        if self._unregulated:
+            relative = (pressure + self._atmosphere_bar) / self._reference_bar_a - 1.0
+            wanted *= 1.0 + self._unregulated * relative
         if self.leak_m3_min_per_bar:
             wanted += self.leak_m3_min_per_bar * pressure
         minutes = dt_s / 60.0

@@ -167,6 +167,12 @@ class Station(Part):
     receiver_m3: float = Field(gt=0, le=5000, description="Receivers and pipes together.")
     receiver_rated_bar_g: float | None = Field(default=None, gt=0, description="Nameplate of the receiver.")
     atmosphere_bar: float = Field(default=1.013, gt=0.5, lt=1.1, description="Air pressure on site.")
+    treatment_drop_bar: float = Field(
+        default=0.0, ge=0, le=2, description="Loss of dryers and filters at all machines' full flow; twin."
+    )
+    unregulated_share: float = Field(
+        default=0.0, ge=0, le=1, description="Air use that follows the pressure, 0.6 is usual; twin."
+    )
     band_floor_bar: float = Field(
         default=0.08, ge=0, le=2, description="The band begins this far above the minimum."
     )

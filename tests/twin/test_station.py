@@ -264,3 +264,41 @@ def test_most_starts_in_any_hour_are_found_across_the_clock_hour():
     # 3500, 3590, 3700, 7000 lie within 3600 s of each other; 7200 is 3700 s after the first.
     assert most_within([0.0, 3500.0, 3590.0, 3700.0, 7000.0, 7200.0], 3600.0) == 4
     assert most_within([], 3600.0) == 0
+
+
+def test_unregulated_use_falls_with_the_absolute_pressure():
+    # Middle of the band: 6 + 0.08 + 0.125 = 6.205 bar, 7.205 absolute. At 5.205 bar gauge, 6.205 absolute, the
+    # 60 % that follow take 0.6 x 1/7.205 = 8.33 % less.
+    plant = AirStation(station(unregulated_share=0.6), initial_bar_g=5.205)
+
+    plant.step(1.0, 10.0)
+
+    assert plant.demand_m3_min == pytest.approx(10.0 * (1.0 - 0.6 / 7.205))
+
+
+def test_regulated_use_does_not_see_the_pressure():
+    plant = AirStation(station(), initial_bar_g=5.205)
+
+    plant.step(1.0, 10.0)
+
+    assert plant.demand_m3_min == pytest.approx(10.0)
+
+
+def test_machines_work_against_dryers_and_filters():
+    # 26 m3/min in all; at 13 the loss of 0.4 bar is down to a quarter.
+    clean, dirty = (
+        AirStation(station(treatment_drop_bar=drop), initial_bar_g=7.0, pressure_noise_bar=0.0)
+        for drop in (0.0, 0.4)
+    )
+    for plant in (clean, dirty):
+        plant.follow_master = True
+        plant.compressors["c1"].settle_loaded()
+        plant.compressors["v1"].settle_loaded(0.3)
+        for _ in range(5):
+            plant.step(1.0, 13.0)
+
+    extra = dirty.power_kw / clean.power_kw - 1.0
+
+    assert dirty.discharge_bar_g - dirty.pressure_bar_g == pytest.approx(0.1, abs=0.003)
+    # 8 % a bar of 0.1 bar.
+    assert extra == pytest.approx(0.008, abs=0.0005)
