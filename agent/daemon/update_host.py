@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.clock import boot_s, cpu_s, elapsed_s
+from agent.clock import boot_s, cpu_s
 from agent.control.mode import ModeSwitch
 from agent.daemon.outlook import demand_spec
 from agent.domain import Mode
@@ -49,7 +49,7 @@ class UpdateHost:
         self._daemon, self._restart, self._event = daemon, restart, event
         self._held: dict[str, Mode] = {}
         self._lost = daemon.ledger.lost
-        self._began_s, self._began_cpu_s = elapsed_s(), cpu_s()
+        self._began_cpu_s = cpu_s()
         self._began_at = daemon.clock.now()
 
     def now(self) -> datetime:
@@ -163,7 +163,7 @@ class UpdateHost:
             wrote=self._written(since),
             controlling=self._controlling(),
             rss_mb=_rss_mb(),
-            cpu_share=(cpu_s() - self._began_cpu_s) / max(elapsed_s() - self._began_s, 1.0),
+            cpu_share=(cpu_s() - self._began_cpu_s) / max((now - self._began_at).total_seconds(), 1.0),
             store_writable=self._daemon.ledger.lost == self._lost,
         )
         left = Baseline(

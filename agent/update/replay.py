@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.inference.calendar import calendar_columns
+from agent.inference.checks import check_history
 from agent.inference.contract import QUANTILES
 from agent.inference.forecaster import Forecaster, TargetSpec
 from agent.inference.model import Model
-from agent.inference.series import Series
+from agent.inference.series import Series, window
 
 # Every 13 h: the origins walk through the hours of the day.
 _SPACING_S = 13 * 3600
@@ -37,11 +39,12 @@ class Replayed(NamedTuple):
 def replay(spec: TargetSpec, candidate: Model, live: Model | None, history: Series) -> Replayed:
     """Forecast from origins after the candidate's training; what it was trained on proves nothing.
 
-    Raises whatever a model raises that breaks the runtime: to be called where that is caught.
+    The candidate is judged by its own quantiles, without the naive rule that would step in for it on site. Raises
+    ModelRefusedError where it cannot be run.
     """
     horizon = timedelta(seconds=spec.horizon * spec.step_s)
     first_at = max(candidate.trained_to_at, history.first_at)
-    new, old = Forecaster(spec, candidate), Forecaster(spec, live)
+    old = Forecaster(spec, live)
     losses: list[tuple[float, float]] = []
     made = 0
     for number in range(_ORIGINS, 0, -1):
@@ -49,17 +52,34 @@ def replay(spec: TargetSpec, candidate: Model, live: Model | None, history: Seri
         if at < first_at:
             continue
         known = Series(history.first_at, history.step_s, history.values[: history.index_of(at)])
-        forecasts = [each.forecast(known, None, at).quantiles for each in (new, old)]
+        in_force = old.forecast(known, None, at).quantiles
+        own = _own(candidate, known, at)
+        if own is None:
+            continue
         made += 1
         begin = history.index_of(at)
         truth = history.values[begin : begin + spec.horizon]
         if at + horizon > history.end_at or np.isfinite(truth).mean() < 0.5:
             continue
-        losses.append((_pinball(truth, forecasts[0]), _pinball(truth, forecasts[1])))
+        losses.append((_pinball(truth, own), _pinball(truth, in_force)))
     if not losses:
         return Replayed(made, 0, float("nan"))
     ours, theirs = np.array(losses).mean(axis=0)
     return Replayed(made, len(losses), float(ours / theirs) if theirs > 0 else float("nan"))
+
+
+def _own(model: Model, history: Series, at: datetime) -> NDArray[np.float64] | None:
+    """The model's own quantiles [H, 3]; None where the history is not fit for it."""
+    contract = model.contract
+    first_at = history.first_at + timedelta(seconds=history.index_of(at) * history.step_s)
+    checked = check_history(window(history, first_at, contract.hist), model.limits, step_s=contract.step_s)
+    if checked.reason is not None:
+        return None
+    start_at = first_at - timedelta(seconds=contract.hist * contract.step_s)
+    cal = calendar_columns(
+        start_at, contract.step_s, contract.hist + contract.horizon, tz=contract.tz, holidays=()
+    )
+    return model.run(checked.values, None, cal)
 
 
 def _pinball(truth: NDArray[np.float64], quantiles: NDArray[np.float64]) -> float:

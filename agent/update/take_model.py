@@ -112,7 +112,10 @@ class ModelTaker:
             if history is None:
                 notes.append(f"{name}: no history to replay it on")
                 continue
-            seen = replay(spec, model, self._host.live(name), history)
+            try:
+                seen = replay(spec, model, self._host.live(name), history)
+            except ModelRefusedError as error:
+                return Finding(f"{name}: {error} in its replay")
             notes.append(
                 f"{name}: {seen.made} replayed, {seen.judged} judged, loss {seen.ratio:.2f} of the present"
             )

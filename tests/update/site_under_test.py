@@ -50,6 +50,7 @@ class Site:
         self.pressure_bar_g = 6.8
         self.silent: set[str] = set()
         self.more: dict[str, float] = {}
+        self.orders: dict[str, float] = {}
 
     async def begin(self) -> None:
         self.restarts = []
@@ -87,8 +88,17 @@ class Site:
         at = self.clock.now()
         readings = {"header.pressure": self.pressure_bar_g + 0.001 * (at.second % 7), "header.flow": 20.0}
         for name in ("c1", "c2", "c3", "c4"):
-            on = float(name == "c1")
-            readings |= {f"{name}.running": on, f"{name}.loaded": on, f"{name}.power_kw": 98.0 * on}
+            self.orders |= {
+                tag: value for tag, value in self.drivers[name].take().items() if value is not None
+            }
+            on = self.orders.get(f"{name}.run", float(name == "c1"))
+            load = on * self.orders.get(f"{name}.load", on)
+            readings |= {
+                f"{name}.running": on,
+                f"{name}.loaded": load,
+                f"{name}.power_kw": 30.0 * on + 68.0 * load,
+            }
+            readings |= {f"{name}.output_share": self.orders.get(f"{name}.output_share_set", 1.0) * load}
             readings |= {f"{name}.ready": 1.0, f"{name}.tripped": 0.0}
         readings |= self.more
         for name, driver in self.drivers.items():
