@@ -1,12 +1,14 @@
 """Seeded random stations in the format `station-plan/1`, for the planner's benchmark and tests.
 
 Three step layouts: `day15` (96 x 15 min), `shift5` (96 x 5 min), `mixed` (60 x 1 min, then
-92 x 15 min). Half of the seeds carry a demand charge, a fifth a site limit. Sizes and prices are
-in the range of what industrial stations show; no real site is meant.
+92 x 15 min); `graded` (1, 5, 15, 30 min) beside them. Half of the seeds carry a demand charge, a
+fifth a site limit. A trait makes one thing hard on purpose: see TRAITS. Sizes and prices are in the
+range of what industrial stations show; no real site is meant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,10 @@ LAYOUTS: dict[str, list[float]] = {
     "day15": [15.0] * 96,
     "shift5": [5.0] * 96,
     "mixed": [1.0] * 60 + [15.0] * 92,
+    "graded": [1.0] * 15 + [5.0] * 21 + [15.0] * 24 + [30.0] * 32,
 }
+# The order in which layouts seed their cases: new ones go to the end, old cases stay as they are.
+_SEED_ORDER = ("day15", "mixed", "shift5", "graded")
 
 
 def _vsd(rng: np.random.Generator, full: float) -> list[list[float]]:
@@ -124,9 +129,131 @@ def _day(rng: np.random.Generator, at_h: np.ndarray) -> np.ndarray:
     return result
 
 
+def _tight_charge(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """A demand charge whose peak so far lies well inside the day's power."""
+    power = np.array(case["demand_m3min"]) * 6.8 + np.array(case["other_load_kw"])
+    hours = sum(case["step_minutes"]) / 60.0
+    case["demand_charge"] = {
+        "price_eur_kw": round(rng.uniform(0.2, 0.5) * hours**0.9, 2),
+        "peak_so_far_kw": round(float(np.quantile(power, rng.uniform(0.4, 0.8))), 1),
+        "interval_minutes": float(rng.choice([15.0, 30.0])),
+    }
+
+
+def _start_rate(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """Cheap, quick starts that only the hourly limit holds back, and restless demand."""
+    for machine in case["machines"]:
+        machine["max_starts_per_hour"] = int(rng.choice([1, 2]))
+        machine["min_up_min"] = float(rng.choice([5, 10]))
+        machine["min_down_min"] = 5.0
+        machine["start_cost_eur"] = round(0.2 * machine["start_cost_eur"], 3)
+        machine["init"]["starts_minutes_ago"] = [float(rng.integers(1, 59))]
+    demand = np.array(case["demand_m3min"])
+    most = demand.max()
+    demand = demand * (1.0 + 0.25 * rng.choice([-1.0, 1.0], size=len(demand)))
+    case["demand_m3min"] = np.round(np.clip(demand, 0.05 * most, most), 3).tolist()
+
+
+def _forced(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """Two machines under an operator's hand, one of them at part load."""
+    steps = len(case["step_minutes"])
+    chosen = rng.permutation(len(case["machines"]))[:2]
+    for turn, index in enumerate(chosen.tolist()):
+        machine = case["machines"][index]
+        begin = int(rng.integers(0, steps // 2))
+        window = [begin, begin + int(rng.integers(8, steps // 3))]
+        machine["unavailable"], machine["forced_on"], machine["forced_flow"] = [], [], []
+        if turn == 0:
+            low, high = machine["curve"][0][0], machine["curve"][-1][0]
+            machine["forced_flow"] = [[*window, round(low + (high - low) * rng.uniform(0.3, 1.0), 3)]]
+        else:
+            machine["forced_on"] = [window]
+
+
+def _unavailable(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """A third of the machines missing for a part of the day each, demand held below what is left."""
+    steps = len(case["step_minutes"])
+    count = len(case["machines"])
+    demand = np.array(case["demand_m3min"])
+    offered = np.full(steps, sum(m["curve"][-1][0] for m in case["machines"]))
+    for machine in case["machines"]:
+        machine["unavailable"], machine["forced_on"], machine["forced_flow"] = [], [], []
+    for index in rng.permutation(count)[: max(1, count // 3)].tolist():
+        machine = case["machines"][index]
+        begin = int(rng.integers(0, steps - 12))
+        end = min(begin + int(rng.integers(10, steps // 2)), steps)
+        machine["unavailable"] = [[begin, end]]
+        offered[begin:end] -= machine["curve"][-1][0]
+    case["demand_m3min"] = np.round(np.minimum(demand, 0.92 * offered), 3).tolist()
+
+
+def _reserve(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """Headroom of a fifth of the demand, dear."""
+    demand = np.array(case["demand_m3min"])
+    case["reserve_m3min"] = np.round(demand * rng.uniform(0.15, 0.25), 3).tolist()
+    case["penalty"]["reserve_eur_m3"] = 0.4
+
+
+def _site_limit(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """A limit below the day's highest power: some of it has to be moved or paid for."""
+    power = np.array(case["demand_m3min"]) * 6.8 + np.array(case["other_load_kw"])
+    case["site_limit_kw"] = round(float(np.quantile(power, rng.uniform(0.85, 0.97))), 1)
+
+
+def _large_receiver(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """A tank that holds many minutes of demand, and prices that make moving it worth while."""
+    case["receiver"]["volume_m3"] = round(case["receiver"]["volume_m3"] * rng.uniform(3.0, 8.0), 1)
+    price = np.array(case["energy_price_eur_kwh"])
+    case["energy_price_eur_kwh"] = np.round(price * rng.uniform(0.5, 1.5, size=len(price)), 5).tolist()
+
+
+# What no convex curve describes: shares of full flow and of full power. Load/unload with blow-down
+# losses at every cycle, suction throttle down to 40 % and then unloaded, VSD that cycles below its
+# least speed, turbo with two guide-vane regions.
+_REAL_SHAPES = (
+    ((0.0, 0.25), (0.15, 0.46), (0.5, 0.74), (1.0, 1.0)),
+    ((0.0, 0.24), (0.4, 0.84), (1.0, 1.0)),
+    ((0.0, 0.12), (0.1, 0.3), (0.25, 0.32), (0.65, 0.63), (1.0, 1.0)),
+    ((0.45, 0.62), (0.6, 0.7), (0.75, 0.84), (0.85, 0.86), (1.0, 1.0)),
+)
+
+
+def _real_curves(case: dict[str, Any], rng: np.random.Generator) -> None:
+    """Part-load curves as measured: most of the machines are not convex."""
+    for machine in case["machines"]:
+        if rng.random() < 0.75:
+            shape = _REAL_SHAPES[int(rng.integers(0, len(_REAL_SHAPES)))]
+            full, power = machine["curve"][-1]
+            machine["curve"] = [[round(q * full, 3), round(p * power, 3)] for q, p in shape]
+            for window in machine["forced_flow"]:
+                window[2] = machine["curve"][-1][0]
+
+
+# Each changes a case in place, drawing from its own generator.
+TRAITS: dict[str, Callable[[dict[str, Any], np.random.Generator], None]] = {
+    "plain": lambda _case, _rng: None,
+    "charge": _tight_charge,
+    "starts": _start_rate,
+    "forced": _forced,
+    "unavailable": _unavailable,
+    "reserve": _reserve,
+    "limit": _site_limit,
+    "receiver": _large_receiver,
+    "real": _real_curves,
+}
+
+
+def make_trait_case(machines: int, layout: str, seed: int, trait: str) -> dict[str, Any]:
+    """A random station with a trait, as the JSON object of `station-plan/1`."""
+    case = make_case(machines, layout, seed)
+    TRAITS[trait](case, np.random.default_rng([machines, list(TRAITS).index(trait), seed, 7]))
+    case["name"] = f"{case['name']}_{trait}"
+    return case
+
+
 def make_case(machines: int, layout: str, seed: int, *, charge: bool | None = None) -> dict[str, Any]:
     """One random station as the JSON object of `station-plan/1`; `charge` None: even seeds."""
-    rng = np.random.default_rng([machines, sorted(LAYOUTS).index(layout), seed])
+    rng = np.random.default_rng([machines, _SEED_ORDER.index(layout), seed])
     step = LAYOUTS[layout]
     steps = len(step)
     start = float(rng.choice([0, 300, 360, 840]))

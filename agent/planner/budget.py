@@ -12,13 +12,15 @@ from dataclasses import dataclass
 class Budget:
     """`lps`: dispatch programmes; `sweeps`: passes of set, pair or one-machine programmes.
 
-    `group`: machines in one set programme of a large station; `kicks`: forced changes in a round.
+    `group`: machines in one set programme of a large station; `kicks`: forced changes in a round;
+    `pair_turns`: sweeps over pairs in a row after a set programme.
     """
 
     lps: int
     sweeps: int
     group: int = 8
     kicks: int = 16
+    pair_turns: int = 100
 
     @staticmethod
     def quick() -> Budget:
@@ -50,4 +52,10 @@ class Budget:
 
     def tenth(self) -> Budget:
         """About a tenth of this budget's time: the first sweeps are the expensive ones."""
-        return Budget(lps=max(5, self.lps // 12), sweeps=max(4, self.sweeps // 12), group=6, kicks=0)
+        return Budget(
+            lps=max(8, self.lps // 12),
+            sweeps=max(6, self.sweeps // 12),
+            group=6,
+            kicks=0,
+            pair_turns=1,
+        )

@@ -23,7 +23,7 @@ _INF = np.inf
 class Dispatched(NamedTuple):
     """Answer of a dispatch.
 
-    `cost_eur` is the schedule's whole cost on the convex hull of the curves. `flow` [N, n],
+    `cost_eur` is the schedule's whole cost on the curves' hulls or the sections chosen. `flow` [N, n],
     `pressure` [N] at the ends of steps, `vent` [N] air blown off, `price_eur_m3` [N] the dual of the air balance (what one
     more cubic metre in that step would cost), `peak_eur_kw` [J] the duals of the billing intervals.
     """
@@ -85,7 +85,7 @@ def build_program(tables: Tables) -> Program:
     """The schedule-independent part. Rows: N air, N headroom, N limit (if any), J peak (if any)."""
     problem = tables.problem
     receiver = problem.receiver
-    steps, pieces = tables.steps, len(tables.piece_width)
+    steps, pieces = tables.steps, len(tables.sections.width)
     has_limit, charge = problem.site_limit_kw is not None, problem.demand_charge
     first = np.cumsum([0, steps * pieces, steps, steps, steps, steps])
     over = int(first[5]) if has_limit else -1
@@ -97,7 +97,7 @@ def build_program(tables: Tables) -> Program:
     t = np.arange(steps)
     step_of = np.repeat(t, pieces)
     flow_columns = layout.flow + np.arange(steps * pieces)
-    slope = np.tile(tables.piece_slope, steps)
+    slope = np.tile(tables.sections.slope, steps)
     cost = np.zeros(columns)
     energy = tables.price_eur_kwh * tables.hours
     cost[flow_columns] = np.repeat(energy, pieces) * slope
@@ -187,23 +187,25 @@ class Dispatch:
         self._band = pressure_band(tables)
         self.body = make_body(self.program, prefer_highspy=prefer_highspy)
 
-    def bounds(self, on: Bools) -> Bounds:
-        """Bounds for the schedule `on` [N, n]."""
+    def bounds(self, on: Bools, section: Ints | None = None) -> Bounds:
+        """Bounds for the schedule `on` [N, n], on the hulls or on the curves' sections [N, n]."""
         tables, layout = self.tables, self.program.layout
         problem, receiver = tables.problem, tables.problem.receiver
-        steps, pieces = tables.steps, len(tables.piece_width)
+        sections = tables.sections
+        steps, pieces = tables.steps, len(sections.width)
         free_on = on & ~tables.is_forced_flow
         low = np.zeros(layout.columns)
         high = np.full(layout.columns, _INF)
-        width = tables.piece_width[None, :] * free_on[:, tables.piece_machine]
-        high[: steps * pieces] = width.ravel()
+        if section is None:
+            section = np.zeros((steps, tables.count), dtype=np.int64)
+        chosen = free_on[:, sections.machine] & (section[:, sections.machine] == sections.section)
+        high[: steps * pieces] = (sections.width[None, :] * chosen).ravel()
         low[layout.pressure : layout.pressure + steps] = self._band[0]
         high[layout.pressure : layout.pressure + steps] = self._band[1]
 
-        base_flow = (tables.flow_min * free_on).sum(axis=1) + (
-            tables.forced_flow * (on & tables.is_forced_flow)
-        ).sum(axis=1)
-        base_kw = (tables.power_min * free_on).sum(axis=1) + (
+        least_flow = self._least_flow(on, section)
+        base_flow = least_flow.sum(axis=1)
+        base_kw = (sections.base_power[np.arange(tables.count), section] * free_on).sum(axis=1) + (
             tables.forced_power * (on & tables.is_forced_flow)
         ).sum(axis=1)
         base_kw = base_kw - receiver.power_kw_bar * receiver.pressure_ref_bar
@@ -218,7 +220,7 @@ class Dispatch:
         air = tables.demand - receiver.leak_m3_min_bar * receiver.pressure_ref_bar - base_flow
         air[0] -= store[0] * receiver.pressure_init_bar
         row_low[:steps] = row_high[:steps] = air
-        full = ((tables.flow_full - tables.flow_min) * free_on).sum(axis=1)
+        full = ((tables.flow_full - least_flow) * free_on).sum(axis=1)
         row_low[steps : 2 * steps] = tables.reserve - full
         if problem.site_limit_kw is not None:
             rows = slice(self.program.first_limit_row, self.program.first_limit_row + steps)
@@ -237,20 +239,32 @@ class Dispatch:
             row_high[self.program.first_peak_row :] = -mean
         return Bounds(low, high, row_low, row_high, constant)
 
-    def solve(self, on: Bools) -> Dispatched | None:
-        """Cheapest dispatch of the schedule; None when the solver does not reach an optimum."""
-        bounds = self.bounds(on)
+    def _least_flow(self, on: Bools, section: Ints) -> Floats:
+        """Flow [N, n] below which no running machine goes."""
+        tables = self.tables
+        base = tables.sections.base_flow[np.arange(tables.count), section]
+        least: Floats = np.where(tables.is_forced_flow, tables.forced_flow, base) * on
+        return least
+
+    def solve(self, on: Bools, section: Ints | None = None) -> Dispatched | None:
+        """Cheapest dispatch of the schedule; None when the solver does not reach an optimum.
+
+        Without `section` [N, n] on the curves' hulls, which no dispatch on the curves themselves
+        can undercut; with it each machine stays in the section named (Tables.sections).
+        """
+        if section is None:
+            section = np.zeros(on.shape, dtype=np.int64)
+        bounds = self.bounds(on, section)
         self.solves += 1
         answer = self.body.solve(bounds)
         if answer is None:
             return None
         objective, x, duals = answer
         tables, layout = self.tables, self.program.layout
-        steps, pieces = tables.steps, len(tables.piece_width)
+        steps, pieces = tables.steps, len(tables.sections.width)
         parts = x[: steps * pieces].reshape(steps, pieces)
-        free_on = on & ~tables.is_forced_flow
-        flow = tables.flow_min * free_on + tables.forced_flow * (on & tables.is_forced_flow)
-        for piece, machine in enumerate(tables.piece_machine):
+        flow = self._least_flow(on, section)
+        for piece, machine in enumerate(tables.sections.machine):
             flow[:, machine] += parts[:, piece]
         charged = tables.problem.demand_charge is not None
         return Dispatched(

@@ -1,7 +1,8 @@
 """The exact mixed-integer model of the station problem, for comparison: minutes, not milliseconds.
 
-Formulation: docs/planner.md. Start windows in tight form (sums of starts and stops), curves on
-their convex hull, every limit of the problem exact, starts per hour included.
+Formulation: docs/planner.md. Start windows in tight form (sums of starts and stops), curves as they
+are (a binary for each convex section of a curve with a dent), every limit of the problem exact,
+starts per hour included.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _EPS_MIN = 1e-6
 
 
 class Exact(NamedTuple):
-    """Best schedule found, its cost and a proven bound (both on convex curves)."""
+    """Best schedule found, its cost and a proven bound."""
 
     on: Bools
     cost_eur: float
@@ -62,7 +63,7 @@ def solve_exact(
 
 
 def relaxed_bound(tables: Tables, dispatch: Dispatch, *, time_limit_s: float) -> float | None:
-    """A cost that no plan can undercut: the model with fractions of machines allowed."""
+    """A cost that no plan can undercut: fractions of machines allowed, curves on their hulls."""
     answer, constant = _solve(tables, dispatch, whole=False, time_limit_s=time_limit_s, gap=0.0)
     return float(answer.fun) + constant if answer.status == 0 else None
 
@@ -75,14 +76,22 @@ def _solve(
     from scipy.optimize import LinearConstraint, milp
     from scipy.sparse import coo_array
 
-    steps, count, pieces = tables.steps, tables.count, len(tables.piece_width)
+    steps, count = tables.steps, tables.count
     program = build_program(tables)
     layout = program.layout
-    all_off = np.zeros((steps, count), dtype=bool)
-    still = dispatch.bounds(all_off)
+    sections = tables.sections
+    pieces = len(sections.width)
+    still = dispatch.bounds(np.zeros((steps, count), dtype=bool))
     first_on = layout.columns
     first_start = first_on + steps * count
-    columns = first_start + 2 * steps * count
+    first_mode = first_start + 2 * steps * count
+    # A mode is a section of a curve with a dent, or the hull of another: [section, machine].
+    modes = [
+        (int(k), i)
+        for i in range(count)
+        for k in (range(1, sections.count[i] + 1) if whole and sections.count[i] else (0,))
+    ]
+    columns = first_mode + steps * len(modes)
 
     def on_at(t: int, i: int) -> int:
         return first_on + t * count + i
@@ -96,12 +105,9 @@ def _solve(
     cost = np.concatenate([program.cost, np.zeros(columns - layout.columns)])
     low, high = np.zeros(columns), np.ones(columns)
     low[: layout.columns], high[: layout.columns] = still.column_low, still.column_high
-    widths = tables.piece_width[None, :] * ~tables.is_forced_flow[:, tables.piece_machine]
+    wanted = np.array([(k, i) in modes for k, i in zip(sections.section, sections.machine, strict=True)])
+    widths = sections.width[None, :] * (wanted & ~tables.is_forced_flow[:, sections.machine])
     high[: steps * pieces] = widths.ravel()
-    # What the schedule adds to the rows of the dispatch: least flow and power, headroom, starts.
-    base_flow = np.where(tables.is_forced_flow, tables.forced_flow, tables.flow_min)
-    base_kw = np.where(tables.is_forced_flow, tables.forced_power, tables.power_min)
-    spare = np.where(tables.is_forced_flow, 0.0, tables.flow_full - tables.flow_min)
     start_kwh = np.array([m.start_energy_kwh for m in tables.problem.machines])
     extra = _Rows(program.row_count)
     link: list[tuple[int, int, float]] = []
@@ -109,31 +115,41 @@ def _solve(
     has_peak = tables.problem.demand_charge is not None
     for t in range(steps):
         hours = float(tables.hours[t])
-        interval = int(tables.interval_of_step[t])
+        peak_row = program.first_peak_row + int(tables.interval_of_step[t])
+        share = hours / float(tables.interval_hours[int(tables.interval_of_step[t])])
         for i in range(count):
             u, v = on_at(t, i), start_at(t, i)
-            cost[u] = tables.on_eur[t, i] + tables.price_eur_kwh[t] * hours * base_kw[t, i]
+            cost[u] = tables.on_eur[t, i]
             cost[v] = tables.start_eur[t, i]
             low[u], high[u] = float(tables.must_on[t, i]), float(not tables.must_off[t, i])
-            link.append((t, u, float(base_flow[t, i])))
-            link.append((steps + t, u, float(spare[t, i])))
             if has_limit:
-                link.append((program.first_limit_row + t, u, float(base_kw[t, i])))
                 link.append((program.first_limit_row + t, v, float(start_kwh[i] / hours)))
             if has_peak:
-                row = program.first_peak_row + interval
-                share = hours / float(tables.interval_hours[interval])
-                link.append((row, u, share * float(base_kw[t, i])))
-                link.append((row, v, share * float(start_kwh[i]) / hours))
+                link.append((peak_row, v, share * float(start_kwh[i]) / hours))
             terms = [(u, 1.0), (v, -1.0), (stop_at(t, i), 1.0)]
             before = float(tables.initially_on[i]) if t == 0 else 0.0
             if t > 0:
                 terms.append((on_at(t - 1, i), -1.0))
             extra.add(terms, before, before)
-            for piece in np.flatnonzero(tables.piece_machine == i):
+            mine = [first_mode + t * len(modes) + m for m, (_, j) in enumerate(modes) if j == i]
+            extra.add([(column, 1.0) for column in mine] + [(u, -1.0)], 0.0, 0.0)
+        # What a mode adds to the rows of the dispatch: least flow and power, headroom.
+        for m, (k, i) in enumerate(modes):
+            mode = first_mode + t * len(modes) + m
+            manual = bool(tables.is_forced_flow[t, i])
+            flow = float(tables.forced_flow[t, i] if manual else sections.base_flow[i, k])
+            power = float(tables.forced_power[t, i] if manual else sections.base_power[i, k])
+            cost[mode] = tables.price_eur_kwh[t] * hours * power
+            link.append((t, mode, flow))
+            link.append((steps + t, mode, 0.0 if manual else float(tables.flow_full[i]) - flow))
+            if has_limit:
+                link.append((program.first_limit_row + t, mode, power))
+            if has_peak:
+                link.append((peak_row, mode, share * power))
+            for piece in np.flatnonzero((sections.machine == i) & (sections.section == k)):
                 column = layout.flow + t * pieces + int(piece)
                 if widths[t, piece] > 0:
-                    extra.add([(column, 1.0), (u, -float(widths[t, piece]))], -np.inf, 0.0)
+                    extra.add([(column, 1.0), (mode, -float(widths[t, piece]))], -np.inf, 0.0)
     for i in range(count):
         places = [_Columns(on_at(t, i), start_at(t, i), stop_at(t, i)) for t in range(steps)]
         _time_rows(tables, i, extra, low, high, places)
@@ -143,6 +159,8 @@ def _solve(
     matrix = coo_array((values, (rows, cols)), shape=(extra.count, columns)).tocsr()
     integrality = np.zeros(columns)
     integrality[first_on:first_start] = 1.0 if whole else 0.0
+    dented = np.array([float(k > 0) for k, _ in modes])
+    integrality[first_mode:] = np.tile(dented, steps)
     answer = milp(
         cost,
         integrality=integrality,

@@ -78,10 +78,9 @@ def _first(search: Search, on: Bools, rng: np.random.Generator) -> None:
     stage = search.stage_of(search.best, peak_target_kw=_paid_peak(search))
     if storage_matters(tables) and tables.count <= LEVEL_MACHINES:
         everyone = list(range(tables.count))
-        candidate = sweep_levels(search, stage, on, everyone, even_grid(tables))
+        search.price(*sweep_levels(search, stage, on, everyone, even_grid(tables)))
     else:
-        candidate = sweep_pairs(search, stage, sweep_sets(search, stage, on, rng))
-    search.price(candidate)
+        search.price(sweep_pairs(search, stage, sweep_sets(search, stage, on, rng)))
 
 
 def _from_merged_steps(search: Search) -> None:
@@ -180,7 +179,7 @@ def _level_round(search: Search, share: float, rng: np.random.Generator) -> None
         stage = search.stage_of(search.best, peak_target_kw=target)
         group = list(range(tables.count)) if small else _group(search, search.best_on, turn, rng, LEVEL_GROUP)
         grid = corridor_grid(tables, search.best.pressure, narrow=not small)
-        search.price(sweep_levels(search, stage, search.best_on, group, grid))
+        search.price(*sweep_levels(search, stage, search.best_on, group, grid))
         if small and search.best.cost_eur > before - LEAST_GAIN_EUR:
             return
 
@@ -196,14 +195,16 @@ def _best_peak(search: Search) -> float:
     return search.best.peak_kw
 
 
-def sweep_levels(search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats) -> Bools:
+def sweep_levels(
+    search: Search, stage: Stage, on: Bools, group: list[int], grid: Floats
+) -> tuple[Bools, Floats | None]:
     """Sets and receiver pressure of a group together, then pairs along the pressure found."""
     if not search.may_sweep():
-        return on
+        return on, None
     search.sweeps += 1
     tables = search.tables
     start_eur = tables.start_eur
-    best, best_cost = on, np.inf
+    best, best_cost, best_path = on, np.inf, None
     for _ in range(STICKY_TRIES):
         first, pressure = best_sets_and_levels(stage, on, group, grid, start_eur)
         along = make_stage(
@@ -216,13 +217,13 @@ def sweep_levels(search: Search, stage: Stage, on: Bools, group: list[int], grid
         candidate = sweep_pairs(search, along, repaired(along, first, faulty))
         cost = stage_total(along, candidate)
         if cost < best_cost:
-            best, best_cost = candidate, cost
+            best, best_cost, best_path = candidate, cost, pressure
         if not faulty:
             break
         # Dearer starts make longer runs: fewer of them break a minimum time.
         start_eur = start_eur.copy()
         start_eur[:, faulty] = STICKY_FACTOR * start_eur[:, faulty] + STICKY_EUR
-    return best
+    return best, best_path
 
 
 def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator) -> Bools:
@@ -234,7 +235,8 @@ def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator
         search.sweeps += 1
         return repaired(stage, best_sets(stage, on, list(range(count))))
     total = stage_total(stage, on)
-    for turn in range(max(2, 3 * count // size)):
+    # A small budget keeps most of its sweeps for the receiver and the pairs.
+    for turn in range(max(2, min(3 * count // size, search.budget.sweeps // 3))):
         if not search.may_sweep():
             break
         search.sweeps += 1
@@ -263,12 +265,12 @@ def pairs_once(search: Search, stage: Stage, on: Bools) -> Bools:
     return sweep_pairs(search, stage, on, at_most=1)
 
 
-def sweep_pairs(search: Search, stage: Stage, on: Bools, *, at_most: int = 100) -> Bools:
+def sweep_pairs(search: Search, stage: Stage, on: Bools, *, at_most: int | None = None) -> Bools:
     """Re-plan pairs of machines until nothing gains or the sweeps are used up."""
     if search.tables.count < 2:
         return sweep_singles(search, stage, on)
     total = stage_total(stage, on)
-    for _ in range(at_most):
+    for _ in range(search.budget.pair_turns if at_most is None else at_most):
         if not search.may_sweep():
             break
         search.sweeps += 1

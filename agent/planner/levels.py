@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.planner.dispatch import pressure_band
-from agent.planner.set_dp import set_before, switch_in_place
+from agent.planner.set_dp import set_before, subset_bits, switch_in_place
 from agent.planner.stage import Stage, narrowed
 from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
 
@@ -123,6 +123,23 @@ def best_sets_and_levels(
     return planned, pressure
 
 
+def _hull_power(
+    stage: Stage, use: NDArray[Any], group: list[int], flows: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Power [N, level before, 2^g, level after] on the convex hulls."""
+    profit_before = np.einsum("tsn,tn->ts", stage.profit_kw, use)
+    power: NDArray[Any] = np.full(shape, -np.inf, dtype=np.float32)
+    line = np.empty(shape, dtype=np.float32)
+    for s in range(stage.slopes.shape[1]):
+        profit = profit_before[:, s, None]
+        for machine in group:
+            profit = np.concatenate([profit, profit + stage.profit_kw[:, s, machine, None]], axis=1)
+        sloped = stage.slopes[:, s, None, None, None] * flows
+        np.add(sloped, profit[:, None, :, None], out=line)
+        np.maximum(power, line, out=power)
+    return power
+
+
 def _costs(stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Floats) -> Floats:
     """Step costs [N, level before, 2^g, level after]; `grid` [N, L] at the ends of the steps.
 
@@ -134,19 +151,13 @@ def _costs(stage: Stage, others: Bools, group: list[int], flow: Floats, grid: Fl
     tables = stage.tables
     steps, levels, size = tables.steps, grid.shape[1], 1 << len(group)
     use = others.astype(np.float32)
-    profit_before = np.einsum("tsn,tn->ts", stage.profit_kw, use)
     pressure_kw = tables.problem.receiver.power_kw_bar * (grid - tables.problem.receiver.pressure_ref_bar)
-    shape = (steps, levels, size, levels)
-    power: NDArray[Any] = np.full(shape, -np.inf, dtype=np.float32)
-    line = np.empty(shape, dtype=np.float32)
     flows = flow[:, :, None, :]
-    for s in range(stage.slopes.shape[1]):
-        profit = profit_before[:, s, None]
-        for machine in group:
-            profit = np.concatenate([profit, profit + stage.profit_kw[:, s, machine, None]], axis=1)
-        sloped = stage.slopes[:, s, None, None, None] * flows
-        np.add(sloped, profit[:, None, :, None], out=line)
-        np.maximum(power, line, out=power)
+    if tables.real is None:
+        power = _hull_power(stage, use, group, flows, (steps, levels, size, levels))
+    else:
+        sets = subset_bits(stage, group, others)[:, None, :, None]
+        power = stage.real_power(sets, flows).astype(np.float32)
     full = (stage.full * use).sum(axis=1, keepdims=True)
     base = (stage.base * use).sum(axis=1, keepdims=True)
     extra = np.zeros((steps, 1), dtype=np.float32)

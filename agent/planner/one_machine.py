@@ -77,8 +77,13 @@ def machine_costs(stage: Stage, on: Bools, machine: int) -> tuple[Floats, Floats
     others = on.copy()
     others[:, machine] = False
     use = others.astype(float)
-    lines = stage.lines(others)
-    power = np.stack([lines.max(axis=1), (lines + stage.profit_kw[:, :, machine]).max(axis=1)], axis=1)
+    if stage.tables.real is None:
+        lines = stage.lines(others)
+        power = np.stack([lines.max(axis=1), (lines + stage.profit_kw[:, :, machine]).max(axis=1)], axis=1)
+    else:
+        sets = stage.sets_of(others)
+        both = np.stack([sets, sets | stage.bits[:, machine]], axis=1)
+        power = stage.real_power(both, stage.flow[:, None])
     full = (stage.full * use).sum(axis=1)
     base = (stage.base * use).sum(axis=1)
     cost = stage.charge(

@@ -8,9 +8,10 @@ import numpy as np
 
 from agent.planner.budget import Budget
 from agent.planner.dispatch import Dispatch, Dispatched
+from agent.planner.dispatch_real import dispatch_real
 from agent.planner.one_machine import replan_machine
 from agent.planner.stage import Stage, delivered_flow, make_stage
-from agent.planner.tables import Bools, Ints, Tables
+from agent.planner.tables import Bools, Floats, Ints, Tables
 from agent.planner.timing import first_fault
 from agent.planner.two_machines import PairProgramme, Pairs, decision_points, longest_hold
 
@@ -49,19 +50,23 @@ class Search:
         """Is there budget for another sweep?"""
         return self.sweeps < self.budget.sweeps
 
-    def price(self, on: Bools) -> Dispatched | None:
-        """Dispatch the schedule (at most once each); keep it when it is the best so far."""
+    def price(self, on: Bools, pressure: Floats | None = None) -> Dispatched | None:
+        """Dispatch the schedule (at most once each); keep it when it is the best so far.
+
+        `pressure` [N] is the path of storage that it was planned along, where one was chosen.
+        """
         key = np.packbits(on).tobytes()
+        if pressure is not None and not self.tables.convex:
+            key += pressure.tobytes()
         if key in self._priced:
             return self._priced[key]
         if not self.may_price():
             return None
-        self.lps += 1
-        answer = self.dispatch.solve(on)
-        self._priced[key] = answer
-        if answer is not None and (
-            self.best is None or answer.cost_eur < self.best.cost_eur - LEAST_GAIN_EUR
-        ):
+        present_eur = np.inf if self.best is None else self.best.cost_eur
+        priced = dispatch_real(self.dispatch, on, at_most_eur=present_eur, pressure=pressure)
+        self.lps += priced.solves
+        answer = self._priced[key] = priced.answer
+        if answer is not None and priced.exact and answer.cost_eur < present_eur - LEAST_GAIN_EUR:
             self.best, self.best_on = answer, on.copy()
         return answer
 

@@ -21,7 +21,7 @@ def best_sets(stage: Stage, on: Bools, group: list[int]) -> Bools:
     costs = subset_costs(
         stage,
         group,
-        lines=stage.lines(others),
+        others=others,
         full=(stage.full * use).sum(axis=1),
         base=(stage.base * use).sum(axis=1),
         flow=stage.flow,
@@ -34,17 +34,14 @@ def best_sets(stage: Stage, on: Bools, group: list[int]) -> Bools:
 
 
 def subset_costs(
-    stage: Stage, group: list[int], *, lines: Floats, full: Floats, base: Floats, flow: Floats
+    stage: Stage, group: list[int], *, others: Bools, full: Floats, base: Floats, flow: Floats
 ) -> Floats:
-    """Step costs [N, 2^g] of all subsets of the group on top of machines given by lines, full, base."""
+    """Step costs [N, 2^g] of all subsets of the group on top of `others`, who give full and base."""
     tables = stage.tables
-    power = None
-    for s in range(lines.shape[1]):
-        line = lines[:, s, None]
-        for machine in group:
-            line = np.concatenate([line, line + stage.profit_kw[:, s, machine, None]], axis=1)
-        power = line if power is None else np.maximum(power, line, out=power)
-    assert power is not None
+    if tables.real is None:
+        power = _hull_power(stage, group, stage.lines(others))
+    else:
+        power = stage.real_power(subset_bits(stage, group, others), flow[:, None])
     full_s, base_s = full[:, None], base[:, None]
     extra = np.zeros((tables.steps, 1))
     for machine in group:
@@ -53,6 +50,25 @@ def subset_costs(
         off = stage.off_eur[:, machine, None]
         extra = np.concatenate([extra + off, extra + stage.on_eur[:, machine, None]], axis=1)
     return stage.charge(power, full_s, base_s, flow[:, None]) + extra
+
+
+def _hull_power(stage: Stage, group: list[int], lines: Floats) -> Floats:
+    """Power [N, 2^g] on the hulls of all subsets of the group on top of the lines [N, S]."""
+    power = np.full((len(lines), 1 << len(group)), -np.inf)
+    for s in range(lines.shape[1]):
+        line = lines[:, s, None]
+        for machine in group:
+            line = np.concatenate([line, line + stage.profit_kw[:, s, machine, None]], axis=1)
+        np.maximum(power, line, out=power)
+    return power
+
+
+def subset_bits(stage: Stage, group: list[int], others: Bools) -> Ints:
+    """Sets of bits [N, 2^g] of all subsets of the group on top of the others' schedule."""
+    sets = stage.sets_of(others)[:, None]
+    for machine in group:
+        sets = np.concatenate([sets, sets | stage.bits[:, machine, None]], axis=1)
+    return sets
 
 
 def _sequence(tables: Tables, costs: Floats, group: list[int]) -> Ints:

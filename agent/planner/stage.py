@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Ints, Tables
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Stage:
     `on_eur`, `off_eur` [N, n]: run cost when on; FORBIDDEN_EUR in the state that windows, or the hold
     of the state at the start, exclude.
     `peak_target_kw`: power above which `peak_eur_kw` [N] is charged; +inf without a charge.
+    `bits` [N, n]: each machine's bit in the table of real power, 0 where manual; `traded` tells
+    whether storage trades at the first and last slope.
     """
 
     tables: Tables
@@ -49,6 +51,29 @@ class Stage:
     peak_target_kw: float
     on_eur: Floats
     off_eur: Floats
+    bits: Ints
+    traded: bool
+
+    def real_power(self, sets: Ints, flow: Floats) -> Floats:
+        """Power [N, ...] of sets of bits [N, ...] at flows on the curves as they are.
+
+        Beyond full load it follows the last slope, like the lines. Only where Tables.real is.
+        """
+        real = self.tables.real
+        assert real is not None
+
+        def wide(values: Floats) -> Floats:
+            return values.reshape(values.shape + (1,) * (sets.ndim - 1))
+
+        last = wide(self.slopes[:, -1])
+        if self.traded:
+            return real.traded(sets, flow, wide(self.slopes[:, 0]), last)
+        return real.at(sets, flow) + last * np.maximum(flow - real.full_flow[sets], 0.0)
+
+    def sets_of(self, on: Bools) -> Ints:
+        """The schedule's sets of bits [N]."""
+        sets: Ints = (self.bits * on).sum(axis=1)
+        return sets
 
     def charge(self, power: Floats, full: Floats, base: Floats, flow: Floats) -> Floats:
         """EUR of the step for sets given by power, full and least flow, all [N, ...].
@@ -92,7 +117,10 @@ class Stage:
 
     def cost(self, on: Bools) -> Floats:
         """EUR [N] of each step under the schedule `on` [N, n], run cost in, starts not."""
-        power = self.lines(on).max(axis=1, keepdims=True)
+        if self.tables.real is None:
+            power = self.lines(on).max(axis=1, keepdims=True)
+        else:
+            power = self.real_power(self.sets_of(on)[:, None], self.flow[:, None])
         use = on.astype(float)
         full = (self.full * use).sum(axis=1, keepdims=True)
         base = (self.base * use).sum(axis=1, keepdims=True)
@@ -175,6 +203,8 @@ def make_stage(
         peak_target_kw=peak_target_kw,
         on_eur=on_eur,
         off_eur=np.where(tables.must_on | held_on, FORBIDDEN_EUR, 0.0),
+        bits=np.where(free, np.int64(1) << np.arange(count), 0),
+        traded=price_eur_m3 is not None and elastic > 0.0,
     )
 
 
@@ -183,7 +213,7 @@ def narrowed(stage: Stage) -> Stage:
     changed: dict[str, Any] = {
         field.name: getattr(stage, field.name).astype(np.float32)
         for field in fields(stage)
-        if isinstance(getattr(stage, field.name), np.ndarray)
+        if isinstance(getattr(stage, field.name), np.ndarray) and field.name != "bits"
     }
     return replace(stage, **changed)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.planner.problem import PlanMachine, StationProblem, Window
+from agent.planner.real_curves import TABLED_MACHINES, RealPower, Sections, make_sections
 from agent.planner.timing import MachineTimes, machine_times
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -27,6 +28,8 @@ class Tables:
     Pieces (K of them) are those of the lower convex hulls, ordered by slope; `slopes_kw_m3_min`
     are the S distinct slopes including 0 (air blown off costs nothing more), rising.
     `profit_kw` [S, n] is min over flow of (power - slope * flow) on the hull: the hull's conjugate.
+    `sections` are the dispatch programme's pieces, `hulls` [points, 2] flow and power; `real` is the power of sets on the curves as they
+    are, None where all are convex or the machines too many.
     """
 
     problem: StationProblem
@@ -59,6 +62,9 @@ class Tables:
     interval_of_step: Ints
     interval_hours: Floats
     convex: bool
+    sections: Sections
+    hulls: tuple[Floats, ...]
+    real: RealPower | None
 
     @property
     def steps(self) -> int:
@@ -190,4 +196,7 @@ def compile_tables(problem: StationProblem) -> Tables:
         interval_of_step=interval,
         interval_hours=np.bincount(interval, weights=hours).astype(float),
         convex=convex,
+        sections=make_sections(machines, hulls, pieces),
+        hulls=tuple(np.array(hull) for hull in hulls),
+        real=RealPower(machines) if not convex and count <= TABLED_MACHINES else None,
     )

@@ -73,20 +73,7 @@ def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
     steps, count = len(tables.step_min), len(pairs.first)
     a, b = pairs.first, pairs.second
     use = on.astype(float)
-    lines = stage.lines(on)
-    power = np.full((2, 2, steps, count), -np.inf)
-    for s in range(lines.shape[1]):
-        profit = stage.profit_kw[:, s, :]
-        mine = profit * use
-        first, second = profit[:, a], profit[:, b]
-        line = lines[:, s, None] - mine[:, a] - mine[:, b]
-        np.maximum(power[0, 0], line, out=power[0, 0])
-        line_a = line + first
-        np.maximum(power[1, 0], line_a, out=power[1, 0])
-        line += second
-        np.maximum(power[0, 1], line, out=power[0, 1])
-        line_a += second
-        np.maximum(power[1, 1], line_a, out=power[1, 1])
+    power = _hull_power(stage, on, pairs) if tables.real is None else _real_power(stage, on, pairs)
 
     def rest(values: Floats) -> Floats:
         held = values * use
@@ -108,6 +95,36 @@ def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
             cost += (stage.on_eur if sb else stage.off_eur)[:, b]
             costs[:, sa, sb, :] = cost
     return costs
+
+
+def _hull_power(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
+    """Power [2, 2, N, P] on the convex hulls, first and second machine off or on."""
+    a, b = pairs.first, pairs.second
+    use = on.astype(float)
+    lines = stage.lines(on)
+    power = np.full((2, 2, len(on), len(a)), -np.inf)
+    for s in range(lines.shape[1]):
+        profit = stage.profit_kw[:, s, :]
+        mine = profit * use
+        first, second = profit[:, a], profit[:, b]
+        line = lines[:, s, None] - mine[:, a] - mine[:, b]
+        np.maximum(power[0, 0], line, out=power[0, 0])
+        line_a = line + first
+        np.maximum(power[1, 0], line_a, out=power[1, 0])
+        line += second
+        np.maximum(power[0, 1], line, out=power[0, 1])
+        line_a += second
+        np.maximum(power[1, 1], line_a, out=power[1, 1])
+    return power
+
+
+def _real_power(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
+    """As `_hull_power`, on the curves as they are."""
+    first, second = stage.bits[:, pairs.first], stage.bits[:, pairs.second]
+    neither = stage.sets_of(on)[:, None] & ~(first | second)
+    flow = stage.flow[:, None]
+    off, on_first = (neither, neither | second), (neither | first, neither | first | second)
+    return np.array([[stage.real_power(sets, flow) for sets in row] for row in (off, on_first)])
 
 
 class _Holds(NamedTuple):
