@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up what they need; a second run takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock bench bundle clean
+.PHONY: help setup demo test check lock bench bundle boot-test clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -8,7 +8,7 @@ SOURCES := agent twin training fleet
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## build .venv from requirements.lock (PYTHON=... chooses the interpreter)
 	@PYTHON="$(PYTHON)" scripts/setup
@@ -36,6 +36,9 @@ bench: setup ## run the benchmarks
 
 bundle: setup ## one file for a gateway without a network, in dist/ (ARGS="--python 3.13 --machine aarch64", "--all")
 	@$(BIN)/python scripts/bundle $(ARGS)
+
+boot-test: setup ## install on a Debian that boots in a container, and take its power, process and software away (root)
+	@$(BIN)/python scripts/boot-test $(ARGS)
 
 clean: ## remove .venv, caches and build results
 	@rm -rf .venv .venv.lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

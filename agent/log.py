@@ -1,7 +1,8 @@
 """Log lines as an event name and fields: `command_written tag=c1.load value=1 plan=air-17`.
 
-One line per event, the same for a person, for grep and for journald. Callers log what changes
-(lost, back), never what lasts.
+One line per event, the same for a person and for grep; under systemd the journal gets the fields one by
+one besides (`journalctl TRIMLOAD_EVENT=command_written -o json`). Callers log what changes (lost, back), never
+what lasts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TextIO
+
+from agent.journal import Journal, field_name, stderr_is_the_journal
 
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 _SECRET = re.compile(r"(password|passwd|secret|token|credential|private_key)$", re.IGNORECASE)
@@ -40,8 +43,12 @@ def _text(value: object) -> str:
 def event_line(event: str, fields: Mapping[str, object]) -> str:
     """`event key=value ...`; text with blanks is quoted, a field named like a secret is hidden."""
     parts = [event]
-    parts += [f"{key}={'***' if _SECRET.search(key) else _text(value)}" for key, value in fields.items()]
+    parts += [f"{key}={_shown(key, _text(value))}" for key, value in fields.items()]
     return " ".join(parts)
+
+
+def _shown(key: str, text: str) -> str:
+    return "***" if _SECRET.search(key) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class EventLog:
 
     def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
         if self.logger.isEnabledFor(level):
-            self.logger.log(level, "%s", event_line(event, fields))
+            self.logger.log(level, "%s", event_line(event, fields), extra={"event": event, "fields": fields})
 
 
 def get_logger(name: str) -> EventLog:
@@ -110,6 +117,39 @@ class RecentLines(logging.Handler):
         logging.getLogger().removeHandler(self)
 
 
+class _JournalHandler(logging.StreamHandler[TextIO]):
+    """To the journal with fields; as a line on standard error where it does not take the message."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._journal = Journal()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
+        name = record.name.removeprefix("agent.")
+        fields = {
+            "MESSAGE": f"{name}: {text}",
+            "PRIORITY": str(_PRIORITY.get(record.levelno, 6)),
+            "SYSLOG_IDENTIFIER": "trimload",
+            "CODE_FUNC": name,
+        }
+        event: str | None = getattr(record, "event", None)
+        if event is not None:
+            fields["TRIMLOAD_EVENT"] = event
+            values: Mapping[str, object] = getattr(record, "fields", {})
+            for key, value in values.items():
+                plain = value if isinstance(value, str) else _text(value)
+                fields[field_name(key)] = _shown(key, plain)
+        if not self._journal.send(fields):
+            super().emit(record)
+
+    def close(self) -> None:
+        self._journal.close()
+        super().close()
+
+
 def configure(
     level: str = "info", *, stream: TextIO | None = None, now: Callable[[], datetime] | None = None
 ) -> None:
@@ -118,9 +158,13 @@ def configure(
     `now` stamps the lines with a simulated clock. Under systemd the stamp is journald's own and
     the level goes as its priority prefix.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    to_journal = stream is None and stderr_is_the_journal()
+    handler = _JournalHandler() if to_journal else logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_LineFormat(now, journal=stream is None and "JOURNAL_STREAM" in os.environ))
     root = logging.getLogger()
+    for before in root.handlers:
+        if isinstance(before, _JournalHandler):
+            before.close()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     for ours in ("agent", "twin", "training", "fleet"):
