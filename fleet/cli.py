@@ -30,6 +30,7 @@ COMMANDS = {
         "fleet.commands.publish:command", "publish models, configurations, agent releases, jobs"
     ),
     "serve": Entry("fleet.commands.serve:command", "serve the repository to every site over MQTT"),
+    "ask": Entry("fleet.commands.ask:command", "ask a site for status, report or log; lower its mode"),
 }
 USAGE = "usage: trimload-fleet COMMAND [options]      (trimload-fleet COMMAND --help explains one)"
 EXIT_CODES = "exit codes: 0 done; 1 done, with a result that is bad news; 2 bad input or no broker"
