@@ -75,11 +75,14 @@ async def _answer(options: argparse.Namespace, ask: dict[str, Any]) -> tuple[boo
         if body.get("id") == ask["id"]:
             parts[int(body["part"])] = body
 
+    def connected(session: paho.Client, *_: object) -> None:
+        session.subscribe(f"{options.root}/{options.site}/up/answer", qos=1)
+
     client = paho.Client(CallbackAPIVersion.VERSION2)
     if tls:
         client.tls_set()
     client.on_socket_open = send_at_once
-    client.on_connect = lambda *_: client.subscribe(f"{options.root}/{options.site}/up/answer", qos=1)
+    client.on_connect = connected
     client.on_subscribe = lambda *_: ready.set()
     client.on_message = heard
     client.connect_async(host, port)
