@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up what they need; a second run takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock bench bundle boot-test clean
+.PHONY: help setup demo test check lock bench bundle deb boot-test clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -36,6 +36,9 @@ bench: setup ## run the benchmarks
 
 bundle: setup ## one file for a gateway without a network, in dist/ (ARGS="--python 3.13 --machine aarch64", "--all")
 	@$(BIN)/python scripts/bundle $(ARGS)
+
+deb: setup ## the bundle as a Debian package, in dist/
+	@scripts/deb $(ARGS)
 
 boot-test: setup ## install on a Debian that boots in a container, and take its power, process and software away (root)
 	@$(BIN)/python scripts/boot-test $(ARGS)
