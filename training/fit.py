@@ -6,11 +6,13 @@ from datetime import date, datetime
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from agent.errors import DataError
 from agent.inference.calendar import day_types
 from agent.inference.contract import QUANTILES, Contract, KnownColumn
 from agent.inference.naive import naive_robust
+from agent.inference.record import MIXES
 from training.clean import default_limits, learnable
 from training.dataset import Frame
 from training.export import export
@@ -135,6 +137,8 @@ def fit(
     tick: Tick = lambda _: None,
 ) -> tuple[Fitted, Windows]:
     """Choose sizes and shares on the last part of the training span, then train on all of it."""
+    # Threads of the linear algebra spin on a shared machine, and change the last bits: one is four times as fast.
+    threadpool_limits(limits=1)
     windows = make_windows(frame, contract, holidays)
     windows.y[contract.hist + end_row :] = np.nan  # nothing after the end may be seen, by construction
     scales = find_scales(frame, contract, end_row)
@@ -186,6 +190,7 @@ def fit(
         "ratio_naive_blind": _ratio_naive(
             windows, judge[picked], judge_set.truth[picked], blind, blind_steps=contract.steps_per_day
         ),
+        **_mix_ratios(windows, judge[picked], judge_set.truth[picked], calibrated[picked]),
         "trees": float(size.trees),
         "leaves": float(size.leaves),
     }
@@ -229,23 +234,40 @@ def _join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
     )
 
 
-def _ratio_naive(
-    windows: Windows, judge: Index, truth: F32, quantiles: Array, *, blind_steps: int = 0
-) -> float:
-    """Pinball loss over that of naive_robust on the same origins, the last `blind_steps` values hidden from it."""
+def _naive_at(windows: Windows, judge: Index, *, blind_steps: int = 0) -> Array:
+    """naive_robust at the same origins, the last `blind_steps` values hidden from it."""
     contract = windows.contract
     hist = 30 * contract.steps_per_day
+    limits = (contract.limit_low, contract.limit_high)
     naive = []
     for origin in judge:
         end = int(origin) + contract.hist
         y = windows.y[max(0, end - hist) : end].astype(np.float64)
         y[len(y) - blind_steps :] = np.nan
         kinds = day_types(windows.cal[max(0, end - hist) : end + contract.horizon])
-        limits = (contract.limit_low, contract.limit_high)
         answer = naive_robust(y, kinds, step_s=contract.step_s, horizon=contract.horizon, limits=limits)
         naive.append(answer.quantiles)
+    return np.stack(naive)
+
+
+def _ratio_naive(
+    windows: Windows, judge: Index, truth: F32, quantiles: Array, *, blind_steps: int = 0
+) -> float:
+    """Pinball loss over that of naive_robust on the same origins."""
+    naive = _naive_at(windows, judge, blind_steps=blind_steps)
     known_truth = truth.astype(np.float64)
-    return pinball(known_truth, quantiles) / max(pinball(known_truth, np.stack(naive)), 1e-12)
+    return pinball(known_truth, quantiles) / max(pinball(known_truth, naive), 1e-12)
+
+
+def _mix_ratios(windows: Windows, judge: Index, truth: F32, quantiles: Array) -> dict[str, float]:
+    """The same for mixes of model and naive rule: with little data a mix wins where neither does."""
+    naive, known_truth = _naive_at(windows, judge), truth.astype(np.float64)
+    least = max(pinball(known_truth, naive), 1e-12)
+    return {
+        f"ratio_mix_{round(100 * share)}": pinball(known_truth, share * quantiles + (1 - share) * naive)
+        / least
+        for share in MIXES[1:-1]
+    }
 
 
 def _sampled(features: FeatureSet, seed: int) -> tuple[F32, F32, F32]:

@@ -19,7 +19,7 @@ KEEP_DAYS = 14
 # With few replans a day two weeks hold too few origins: keep that many at least, from up to KEEP_DAYS_MOST.
 KEEP_ORIGINS = 20
 KEEP_DAYS_MOST = 60
-SHRINK_ORIGINS = 4.0
+SHRINK_ORIGINS = 8.0
 BOUND = 1.5
 
 

@@ -17,15 +17,17 @@ from agent.inference.checks import check_history
 from agent.inference.conformal import applied, shifts
 from agent.inference.model import Model, ModelRefusedError
 from agent.inference.naive import LOOK_BACK_DAYS, naive_robust
-from agent.inference.record import RATIO_DAYS, Record, Scores
+from agent.inference.record import MIXES, RATIO_DAYS, Record, Scores
 from agent.inference.series import Series, window
 
 Array = NDArray[np.float64]
 
-# The model steers until its rolling pinball is this much worse than the naive rule's, and comes back below the
-# second figure: hysteresis both ways.
+# A model that alone is that much worse than the naive rule has drifted.
 LOSES_AT = 1.10
-WINS_AT = 0.97
+# What is issued is a mix of model and naive rule. The file's own trial counts like that many forecasts on site.
+TRIAL_WEIGHT = 10.0
+# Another mix must be that much better, as a share of the naive rule's loss: no swinging to and fro.
+MIX_GAIN = 0.003
 MIN_JUDGED = 6
 # A file whose own trial did not beat the naive rule by this starts on the bench: with five weeks of data most
 # models lose. It gets its chance when the gateway's own scores say so.
@@ -86,24 +88,29 @@ class Forecaster:
     elapsed: Callable[[], float] | None = None
     shadow: bool = False
     _record: Record = field(init=False)
-    _benched: bool = False
+    _share: float = 0.0
     # Shifts of naive rule and model, and the scores, for one version of the record: made anew when it changes.
     _judged: tuple[int, Array, Array, Scores] | None = None
 
     def __post_init__(self) -> None:
         self._record = Record(self.spec.step_s, self.spec.horizon)
-        self._benched = not _passed_trial(self.model)
+        self._share = _share_by_trial(self.model)
+
+    @property
+    def share(self) -> float:
+        """The model's share in what is issued, one of MIXES."""
+        return self._share
 
     def replace_model(self, model: Model | None) -> None:
         """Swap the model. The old one's errors say nothing about the new one, so its record is dropped."""
         self.model = model
-        self._benched = not _passed_trial(model)
+        self._share = _share_by_trial(model)
         self._record.forget_model()
 
     def reset(self) -> None:
         """Forget all errors: after a change of plan or plant they describe another site."""
         self._record.forget()
-        self._benched = not _passed_trial(self.model)
+        self._share = _share_by_trial(self.model)
 
     def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
         """The forecast at `at`, from history before it. `known` [n, K] covers history and horizon, NaN = missing.
@@ -137,7 +144,11 @@ class Forecaster:
             model_done = self._bounded(model_raw + applied(shift_model, model_raw, floor=floor))
         steers, verdict = self._who(model_done, why, scores, first_at)
         reasons.extend(verdict)
-        chosen = model_done if steers and model_done is not None else naive_done
+        chosen = naive_done
+        if steers and model_done is not None:
+            chosen = self._bounded(self._share * model_done + (1 - self._share) * naive_done)
+            if self._share < 1.0:
+                reasons.append("mixed_with_naive")
         source = (
             f"model:{self.model.meta.get('fc.id', self.model.sha256[:12])}"
             if steers and self.model
@@ -213,18 +224,22 @@ class Forecaster:
         if self.shadow:
             return False, ["shadow"]
         judged = scores.judged >= MIN_JUDGED and np.isfinite(scores.ratio)
+        said = []
         if judged and scores.ratio > LOSES_AT:
-            self._benched = True
-        elif judged and scores.ratio < WINS_AT:
-            self._benched = False
-        if self._benched:
-            return False, ["drift" if judged else "lost_its_trial"]
+            # The trial no longer describes this site: only what was seen here speaks for a share of the model.
+            best = int(np.argmin(scores.mix_ratios))
+            self._share = MIXES[best] if scores.mix_ratios[best] <= TRIAL_RATIO else 0.0
+            said.append("drift")
+        elif scores.mix_judged:
+            self._share = _share_by_record(self._share, trial_ratios(self.model), scores)
+        if self._share == 0.0:
+            return False, said or ["lost_its_trial"]
         age_d = (at - self.model.trained_to_at).total_seconds() / 86_400
         if age_d > self.model.max_age_d:
             if not judged or scores.ratio >= STALE_RATIO:
                 return False, ["past_use_by"]
-            return True, ["past_use_by_but_better"]
-        return True, []
+            said.append("past_use_by_but_better")
+        return True, said
 
     def _calendar(self, first_at: datetime, hist: int) -> NDArray[np.float32]:
         start_at = first_at - timedelta(seconds=hist * self.spec.step_s)
@@ -250,12 +265,34 @@ class Forecaster:
         return False
 
 
-def _passed_trial(model: Model | None) -> bool:
-    """Did the file's own trial beat the naive rule? A file without that figure counts as tried elsewhere."""
+def trial_ratios(model: Model) -> tuple[float, ...]:
+    """Pinball of each of MIXES over the naive rule's in the file's own trial.
+
+    A file without mixes lies on the line between its ends; one without any figure counts as tried elsewhere.
+    """
+    metrics = json.loads(model.meta.get("fc.metrics", "{}"))
+    alone = float(metrics.get("ratio_naive", TRIAL_RATIO))
+    line = [1.0 + share * (alone - 1.0) for share in MIXES]
+    return tuple(
+        float(metrics.get(f"ratio_mix_{round(100 * share)}", straight))
+        for share, straight in zip(MIXES, line, strict=True)
+    )
+
+
+def _share_by_trial(model: Model | None) -> float:
+    """The model's share to begin with: none, unless it or a mix beat the naive rule clearly."""
     if model is None:
-        return True
-    ratio = json.loads(model.meta.get("fc.metrics", "{}")).get("ratio_naive")
-    return ratio is None or float(ratio) <= TRIAL_RATIO
+        return 0.0
+    ratios = trial_ratios(model)
+    return MIXES[int(np.argmin(ratios))] if min(ratios) <= TRIAL_RATIO else 0.0
+
+
+def _share_by_record(share: float, trial: tuple[float, ...], scores: Scores) -> float:
+    """The share that the trial and the last weeks on site together speak for."""
+    weight = scores.mix_judged / (scores.mix_judged + TRIAL_WEIGHT)
+    losses = weight * np.array(scores.mix_ratios) + (1 - weight) * np.array(trial)
+    best = int(np.argmin(losses))
+    return MIXES[best] if losses[best] < losses[MIXES.index(share)] - MIX_GAIN else share
 
 
 def _with_bad_tail(naive_hist: Array, checked: Array | None) -> Array:

@@ -20,6 +20,8 @@ RATIO_ORIGINS = 12
 RATIO_DAYS_MOST = 60
 # Forecasts a quarter of an hour apart share nearly all their errors: one an hour is kept, 15 days of them.
 KEEP_EVERY_S = 3600
+# The shares of the model in what is issued; the rest is the naive rule's.
+MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)
 KEEP_MOST = 360
 
 
@@ -33,6 +35,9 @@ class Scores:
     pinball_model: float
     coverage: float
     bias: float
+    # Pinball of each of MIXES over the naive rule's, and how many forecasts that is of.
+    mix_ratios: tuple[float, ...] = ()
+    mix_judged: int = 0
 
     @property
     def ratio(self) -> float:
@@ -135,6 +140,7 @@ class Record:
             pinball_model,
             float(table[:, 3].mean()),
             float(table[:, 4].mean()),
+            *_mixed(table[both, 5:]),
         )
 
     def _truth(self, history: Series, first_at: datetime, now_at: datetime) -> Array:
@@ -147,19 +153,30 @@ class Record:
         return truth
 
 
+def _mixed(losses: Array) -> tuple[tuple[float, ...], int]:
+    """Each mix's loss [n, mixes] over that of the naive rule alone, and n; empty where nothing was judged."""
+    total = losses.sum(axis=0)
+    if not len(losses) or not total[0] > 0:
+        return (), 0
+    return tuple(float(each) for each in total / total[0]), len(losses)
+
+
 def _row(entry: _Entry, truth: Array) -> tuple[float, ...]:
-    """Pinball of what was issued, of the naive rule and of the model, coverage, bias; empty when hardly any truth is known."""
+    """Pinball of what was issued, naive rule and model, coverage, bias, pinball of each mix; empty with hardly any truth."""
     known = np.isfinite(truth)
     if known.mean() < 0.25:
         return ()
-    model = _pinball(truth, entry.model) if entry.model is not None else float("nan")
+    mixes = [float("nan")] * len(MIXES)
+    if entry.model is not None:
+        mixes = [_pinball(truth, share * entry.model + (1 - share) * entry.naive) for share in MIXES]
     inside = (truth >= entry.issued[:, 0]) & (truth <= entry.issued[:, 2])
     return (
         _pinball(truth, entry.issued),
         _pinball(truth, entry.naive),
-        model,
+        mixes[-1],
         float(inside[known].mean()),
         float((entry.issued[:, 1] - truth)[known].mean()),
+        *mixes,
     )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from agent.config.load import load_site
 from agent.errors import ConfigError
-from agent.inference.forecaster import TRIAL_RATIO
+from agent.inference.forecaster import TRIAL_RATIO, trial_ratios
 from agent.inference.model import Model, ModelRefusedError, load_model
 from agent.log import configure
 from twin.account import account_table, service_warnings
@@ -109,10 +109,7 @@ def train(scene: DemoScene, state: Path, console: Console) -> Model | None:
 
 def _trial(model: Model) -> str:
     """How the model did in its own trial, and who forecasts because of it."""
-    metrics = json.loads(model.meta.get("fc.metrics", "{}"))
-    ratio = metrics.get("ratio_naive")
-    if ratio is None:
-        return "not judged; the naive rule forecasts"
+    ratio = min(trial_ratios(model)[1:])
     who = (
         "it forecasts"
         if ratio <= TRIAL_RATIO
