@@ -39,6 +39,14 @@ def doubts(site: Site) -> Iterator[Fault]:
                     f"machine '{key}' takes {share:.0%} of its full-load power unloaded; 17 to 25 % is usual",
                     "check the data sheet: it may be the power of a modulating inlet, or blow-down that fails",
                 )
+            if machine.control == "modulation" and machine.unloaded_power_kw < 0.5 * machine.full_power_kw:
+                share = machine.unloaded_power_kw / machine.full_power_kw
+                yield Fault(
+                    (*here, "unloaded_power_kw"),
+                    f"machine '{key}' throttles without unloading, but takes only {share:.0%} of its full-load power "
+                    "at no flow; 60 to 70 % is usual",
+                    'check the data sheet: if it unloads, its control is "modulation-unload"',
+                )
     if site.hvac is not None:
         served = {zone.unit for zone in site.hvac.zones.values()}
         for name, unit in site.hvac.units.items():

@@ -66,7 +66,8 @@ def _machine(site: Site, place: Place, key: str, machine: Machine, *, armed: boo
         return
     needed = {"running"}
     if armed and not machine.locked_out:
-        needed |= {"loaded", "run", "load"}
+        # A start-stop machine has no unloading valve: running, it is loaded.
+        needed |= {"run"} if machine.control == "start-stop" else {"loaded", "run", "load"}
         if machine.control == "vsd":
             needed |= {"output_share_set"}
         if has_own_life(site, machine.device):

@@ -114,13 +114,14 @@ def view_station(fleet: Fleet, snapshot: Snapshot) -> StationView:
     machines = tuple(
         MachineView(
             _flag(value(tags[0])),
-            _flag(value(tags[1])),
+            # Where running is delivering, a device need not say that it is loaded.
+            _flag(value(tags[0] if alone and value(tags[1]) is None else tags[1])),
             value(tags[2]),
             value(tags[3]),
             _flag(value(tags[4])),
             _flag(value(tags[5])),
         )
-        for tags in fleet.read_tags
+        for tags, alone in zip(fleet.read_tags, fleet.starts_to_load, strict=True)
     )
     return StationView(
         snapshot.at.timestamp(), value(fleet.station.pressure), value(fleet.station.flow), machines

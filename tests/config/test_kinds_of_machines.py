@@ -33,3 +33,17 @@ def test_a_site_with_each_kind_of_machine_passes_the_check(control, tmp_path, ca
     assert replaced == 1
     assert status == 0
     assert load_site(path).stations["air"].machines["c1"].control == control
+
+
+def test_a_throttle_that_saves_too_much_is_doubted(tmp_path, capsys):
+    text = EXAMPLE.read_text(encoding="utf-8").replace(
+        "unloaded_power_kw = 20.5\n", 'unloaded_power_kw = 20.5\ncontrol = "modulation"\n', 1
+    )
+    path = tmp_path / "site.toml"
+    path.write_text(text, encoding="utf-8")
+
+    status = check_command([str(path)])
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert "machine 'c1' throttles without unloading, but takes only 21% of its full-load power" in out

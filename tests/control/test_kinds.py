@@ -9,9 +9,9 @@ from agent.control.band import Band
 from agent.control.demand import Demand
 from agent.control.memory import StationMemory
 from agent.control.orders import STOP, Order
-from agent.control.view import fleet_of
+from agent.control.view import fleet_of, view_station
 from agent.planner.sets import SpreadSettings, build_sets
-from tests.control.plant import loaded, stopped, view
+from tests.control.plant import loaded, snapshot, stopped, view
 
 
 def changed(station: Station, control: str) -> Station:
@@ -60,3 +60,12 @@ def test_a_throttled_machine_that_does_not_say_its_share_counts_as_open(station)
     fleet = fleet_of(changed(station, "modulation"))
 
     assert fleet.flow_of(1, loaded(50.0, None)) == pytest.approx(9.0)
+
+
+def test_a_start_stop_machine_without_a_loaded_contact_is_loaded_while_it_runs(station):
+    plant = changed(station, "start-stop")
+    seen = snapshot(plant, 0, 6.5, [loaded(loaded=None), loaded(loaded=None), stopped()])
+
+    machines = view_station(fleet_of(plant), seen).machines
+
+    assert [machine.loaded for machine in machines] == [None, True, False]

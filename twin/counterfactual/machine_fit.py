@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.config.site import Machine, Station
+from agent.planner.part_load import KINDS
 from agent.savings.counterfactual import MachineFit
 from agent.savings.measured import Flags, Floats, StationMinutes
 from twin.compressor import Compressor
@@ -104,6 +105,10 @@ def nominal_supply(station: Station, minutes: StationMinutes) -> Floats:
         share = minutes.loaded[:, index]
         if machine.control == "vsd":
             share = minutes.output_share[:, index]
+        elif KINDS[machine.control].throttles:
+            # A throttled machine need not say how far it is open; then it counts as open.
+            said = minutes.output_share[:, index]
+            share = np.where(np.isfinite(said), said, share)
         total = total + machine.full_flow_m3_min * share * against
     return total
 
