@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 # A gap-proof model still needs that share of its window, and anything at all in so many days.
 GAP_PROOF_SHARE_ALL = 0.3
 GAP_PROOF_DAYS = 3
+MIN_SHARE_WEEK = 0.6
+# A plant that stands reads within that share of the range seen in training above its bottom.
+FLOOR_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,18 @@ def check_history(y_hist: Array, limits: InputLimits, *, step_s: int) -> Checked
     span = max(limits.seen_high - limits.seen_low, 1e-9)
     outside = known & ((values < limits.seen_low - 0.25 * span) | (values > limits.seen_high + 0.25 * span))
     outside_share = float(outside[-per_day:].mean())
-    values[outside] = np.nan
+    # The second day beyond all that was seen is a changed plant, not a meter's slip: the naive rule has to follow it.
+    believed = outside_share > 0.05 and float(outside[-2 * per_day : -per_day].mean()) > 0.05
+    if not believed:
+        values[outside] = np.nan
     reason = None
     run = flat_run(values)
     # A flat run longer than any seen in training: the plant may be off, but the meter may be dead as well.
     if run > max(1.25 * limits.max_flat_steps, recent):
-        values[len(values) - run :] = np.nan
+        # At the bottom of its range, or after a day, a standing plant is as likely: the naive rule keeps the values.
+        believed = run > per_day or bool(values[-1] <= limits.seen_low + FLOOR_SHARE * span)
+        if not believed:
+            values[len(values) - run :] = np.nan
         reason = "input_frozen"
     elif outside_share > 0.05:
         reason = "input_out_of_range"
@@ -64,8 +73,18 @@ def check_history(y_hist: Array, limits: InputLimits, *, step_s: int) -> Checked
             reason = "input_missing"
         elif known[-recent:].mean() < limits.min_share_recent:
             reason = "input_missing_recent"
+    # The trial for `gap_proof` hid a day, not a week: with most of a week gone the naive rule is the safer one.
+    week_gone = float(known[-7 * per_day :].mean()) < MIN_SHARE_WEEK
+    if week_gone and reason is None:
+        reason = "input_missing_week"
     note = None
-    if limits.gap_proof and known.mean() >= GAP_PROOF_SHARE_ALL and known[-GAP_PROOF_DAYS * per_day :].any():
+    if (
+        limits.gap_proof
+        and not believed
+        and not week_gone
+        and known.mean() >= GAP_PROOF_SHARE_ALL
+        and known[-GAP_PROOF_DAYS * per_day :].any()
+    ):
         reason, note = None, reason
     return CheckedHistory(values, reason, note, outside_share)
 

@@ -35,6 +35,28 @@ def test_a_tenfold_unit_error_is_found():
     assert np.isnan(checked.values[-24:]).all()
 
 
+def test_values_that_stand_for_more_than_a_day_or_at_the_bottom_are_kept_for_the_naive_rule():
+    long, off = plant(7), plant(7)
+    long[-30:] = 21.0
+    off[-5:] = 5.2
+
+    for history in (long, off):
+        checked = check_history(history, LIMITS, step_s=STEP_S)
+
+        assert checked.reason == "input_frozen"
+        assert np.isfinite(checked.values).all()
+
+
+def test_a_plant_that_has_grown_for_two_days_is_followed_by_the_naive_rule():
+    history = plant(7)
+    history[-48:] += 60
+
+    checked = check_history(history, LIMITS, step_s=STEP_S)
+
+    assert checked.reason == "input_out_of_range"
+    assert np.isfinite(checked.values).all()
+
+
 def test_missing_days_and_missing_last_hours_have_their_own_reasons():
     day, hours = plant(7), plant(7)
     day[-20:] = np.nan
