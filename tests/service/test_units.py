@@ -115,3 +115,9 @@ def test_the_bundle_carries_every_unit_that_the_installer_places():
     script = (UNITS.parent / "scripts" / "install").read_text(encoding="utf-8")
 
     assert [name for name in NAMES if name not in script] == []
+
+
+def test_all_of_roots_units_see_the_same_boot_id():
+    # Both directives cover /proc/sys anew, and with it the boot_id that a container's manager has put there.
+    for name in ("trimload-update.service", "trimload-trial.service"):
+        assert {"ProtectKernelTunables", "ProtectControlGroups"} & set(one(name)["Service"]) == set()
