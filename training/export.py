@@ -3,6 +3,8 @@
 import hashlib
 import json
 import platform
+from collections.abc import Collection
+from datetime import date
 
 import lightgbm as lgb
 import numpy as np
@@ -24,7 +26,15 @@ from training.windows import FeatureSet, Windows
 Array = NDArray[np.float64]
 
 
-def export(fitted: Fitted, windows: Windows, frame: Frame, *, end_row: int, seed: int) -> bytes:
+def export(
+    fitted: Fitted,
+    windows: Windows,
+    frame: Frame,
+    *,
+    end_row: int,
+    seed: int,
+    holidays: Collection[date] = (),
+) -> bytes:
     """The file: one graph, its metadata and a golden vector computed by the graph itself."""
     contract = fitted.contract
     values = frame.columns[contract.target][:end_row]
@@ -51,6 +61,7 @@ def export(fitted: Fitted, windows: Windows, frame: Frame, *, end_row: int, seed
         ),
         "fc.metrics": json.dumps({name: round(value, 6) for name, value in fitted.metrics.items()}),
         "fc.max_age_d": "90",
+        "fc.holidays": json.dumps(sorted(each.isoformat() for each in holidays)),
         "fc.min_agent": "0.1",
         "fc.made_by": json.dumps(
             {

@@ -84,7 +84,7 @@ def fit_target(
     fitted, windows = fit(
         frame, contract, end_row=end_row, seed=seed, quick=quick, holidays=holidays, tick=tick
     )
-    return export(fitted, windows, frame, end_row=end_row, seed=seed)
+    return export(fitted, windows, frame, end_row=end_row, seed=seed, holidays=holidays)
 
 
 def make_contract(

@@ -4,10 +4,11 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from agent.errors import DataError, TrimloadError
 from agent.inference.model import load_model
@@ -16,6 +17,9 @@ from training.dataset import country_holidays, load_frame
 from training.fit import fit_target
 
 Tick = Callable[[str], None]
+
+# A model tells its gateway the holidays to come for longer than it may be used.
+HOLIDAYS_AHEAD_DAYS = 400
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class FitJob:
     known_units: tuple[str, ...] = ()
     unit: str = ""
     country: str | None = None
+    closed_days: frozenset[date] = frozenset()
     hist_days: int | None = None
     limits: tuple[float, float] | None = None
     train_end: datetime | None = None
@@ -67,7 +72,9 @@ def run_job(job: FitJob, tick: Tick = lambda _: None) -> JobResult:
             tz=job.tz,
         )
         holidays = (
-            country_holidays(job.country, frame.first_at.date(), frame.end_at.date())
+            country_holidays(
+                job.country, frame.first_at.date(), frame.end_at.date() + timedelta(days=HOLIDAYS_AHEAD_DAYS)
+            )
             if job.country
             else frozenset()
         )
@@ -84,7 +91,7 @@ def run_job(job: FitJob, tick: Tick = lambda _: None) -> JobResult:
             known_units=job.known_units,
             hist_days=job.hist_days,
             limits=job.limits,
-            holidays=holidays,
+            holidays=holidays | job.closed_days,
             train_end=job.train_end,
             tick=tick,
         )
@@ -140,18 +147,19 @@ def run_jobs(jobs: Sequence[FitJob], *, processes: int, retries: int = 1) -> Ite
         waiting = dict.fromkeys(failed, attempt + 1)
 
 
+def closed_days(path: Path) -> frozenset[date]:
+    """The site's own days off, `closed_days` of its file. Raises DataError when it cannot be read."""
+    days = _site(path).get("site", {}).get("closed_days", [])
+    return frozenset(each if isinstance(each, date) else date.fromisoformat(str(each)) for each in days)
+
+
 def site_facts(path: Path, target: str) -> dict[str, str]:
     """Time zone, country and canonical unit that a site file gives for a target `device.point`.
 
     The unit is there when the point stands in the site file itself; a point from a device profile needs --unit.
     Raises DataError when the file cannot be read.
     """
-    try:
-        site = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise DataError(
-            f"cannot read the site file: {error}", where=str(path), fix="run trimload check on it"
-        ) from error
+    site = _site(path)
     identity = site.get("site", {})
     found = {
         name: str(identity[key])
@@ -164,6 +172,15 @@ def site_facts(path: Path, target: str) -> dict[str, str]:
         # History is kept in the canonical unit: the driver converts once, before anything is stored.
         found["unit"] = CONVERSIONS[unit].canonical
     return found
+
+
+def _site(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise DataError(
+            f"cannot read the site file: {error}", where=str(path), fix="run trimload check on it"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ Numbers from the nameplate describe the machine; limits (minimum times, starts) 
 
 from __future__ import annotations
 
+from datetime import date
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,9 @@ class Identity(Part):
     name: str = Field(default="", description="For people.")
     timezone: str = Field(default="UTC", description='IANA time zone, "Europe/Berlin".')
     country: str = Field(default="", description="Two letters, for public holidays.")
+    closed_days: tuple[date, ...] = Field(
+        default=(), description="Local dates on which the plant stands though it is no Sunday: 2026-12-24."
+    )
     altitude_m: float = Field(default=0.0, ge=-430, le=5000, description="Height above sea level.")
 
 

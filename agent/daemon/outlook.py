@@ -63,9 +63,10 @@ def site_forecaster(
     timezone: str,
     model: Model | None,
     elapsed: Callable[[], float] | None = None,
+    holidays: frozenset[date] = frozenset(),
 ) -> Forecaster:
     """The forecaster of a station: its model where there is one, the naive rule otherwise."""
-    return Forecaster(demand_spec(station_id, station, timezone), model, elapsed)
+    return Forecaster(demand_spec(station_id, station, timezone, holidays), model, elapsed)
 
 
 class DemandHistory:

@@ -54,7 +54,11 @@ def station_runtimes(
     for station_id, station in site.stations.items():
         control = StationControl(station)
         forecaster = (forecasters or {}).get(station_id) or site_forecaster(
-            station_id, station, site.site.timezone, models.get(station_id)
+            station_id,
+            station,
+            site.site.timezone,
+            models.get(station_id),
+            holidays=frozenset(site.site.closed_days),
         )
         out[station_id] = StationRuntime(
             station_id=station_id,

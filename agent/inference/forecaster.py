@@ -244,6 +244,8 @@ class Forecaster:
     def _calendar(self, first_at: datetime, hist: int) -> NDArray[np.float32]:
         start_at = first_at - timedelta(seconds=hist * self.spec.step_s)
         holidays: Collection[date] = self.spec.holidays
+        if self.model is not None:
+            holidays = self.spec.holidays | self.model.holidays
         return calendar_columns(
             start_at, self.spec.step_s, hist + self.spec.horizon, tz=self.spec.tz, holidays=holidays
         )

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class Model:
     max_age_d: float
     meta: Mapping[str, str]
     session: Session
+    # The days off that training knew, past and to come: a gateway has no table of holidays of its own.
+    holidays: frozenset[date] = frozenset()
 
     def run(self, y_hist: Array, known: Array | None, cal: F32, offsets: Array | None = None) -> Array:
         """[H, 3] quantiles in the target's unit.
@@ -92,6 +94,9 @@ def load_model(model_bytes: bytes, *, sha256: str | None = None, expected: Contr
             max_age_d=float(meta["fc.max_age_d"]),
             meta=meta,
             session=session,
+            holidays=frozenset(
+                date.fromisoformat(each) for each in json.loads(meta.get("fc.holidays", "[]"))
+            ),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelRefusedError("bad_metadata", str(error)) from error

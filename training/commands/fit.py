@@ -7,7 +7,7 @@ from typing import Any
 
 from training.commands.options import data_options, instant, names, pair, zone
 from training.commands.output import DONE, REFUSED, progress, say, write_json
-from training.jobs import FitJob, JobResult, run_job, run_jobs, site_facts
+from training.jobs import FitJob, JobResult, closed_days, run_job, run_jobs, site_facts
 
 
 def add(commands: Any) -> None:
@@ -68,6 +68,7 @@ def _job(options: argparse.Namespace, site: Path | None) -> FitJob:
         known_units=names(options.known_units),
         unit=options.unit or facts.get("unit", ""),
         country=options.country or facts.get("country"),
+        closed_days=closed_days(site) if site is not None else frozenset(),
         hist_days=options.hist_days,
         limits=options.limits,
         train_end=instant(options.train_end, tz, "--train-end") if options.train_end else None,
