@@ -27,8 +27,8 @@ FASTER = "[Service]\nWatchdogSec=5\nRestartSec=1\nTimeoutAbortSec=2\n"
 BAD = {
     "crashes": (
         "agent/daemon/command.py",
-        "    asyncio.run(serve(",
-        '    raise RuntimeError("rehearsal of a release that crashes")\n    asyncio.run(serve(',
+        "    configure(options.log_level)\n",
+        '    raise RuntimeError("rehearsal of a release that crashes")\n',
         "crash loop",
     ),
     "hangs": (
