@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agent.config.site import Hvac, Site
 from agent.control.comfort import ComfortGuard
 from agent.control.mode import ModeSwitch
+from agent.daemon.hvac_memory import OBSERVED_DAYS, HvacMemory, site_past
 from agent.domain import Command, HvacPlan, Mode, Snapshot, ZoneStep
 from agent.log import get_logger
 from agent.planner.hvac import HvacState, WeatherForecast, plan_hvac
@@ -39,6 +40,10 @@ class HvacRuntime:
         self._hvac: Hvac = site.hvac
         self._guard = ComfortGuard(self._hvac, writable)
         self.switch = ModeSwitch(Mode(self._hvac.mode))
+        self._memory = HvacMemory(site)
+        self._learning = self.switch.ceiling is Mode.CONTROL and not self._memory.has_model
+        if self._learning:
+            self.switch.wish(Mode.ADVISE, "no zone has a model yet: learning from the past")
         self.plan: HvacPlan | None = None
         self.notes: list[str] = []
         self.weather_source = "none"
@@ -78,6 +83,10 @@ class HvacRuntime:
             }
             events.append(("mode_changed", snapshot.at, fields))
             log.warning("mode_changed", **fields)
+        if self._learning and self._memory.has_model:
+            self._learning = False
+            self.switch.wish(Mode.CONTROL, "models of the zones were learned")
+            events.append(("note", snapshot.at, {"station": "hvac", "text": "zone models learned: control"}))
         slot = int(snapshot.at.timestamp() // STEP_S)
         if slot != self._plan_slot:
             self._plan_slot = slot
@@ -161,17 +170,28 @@ class HvacRuntime:
         people: dict[str, bool] = {}
         for name, zone in hvac.zones.items():
             temps[name] = None if faults[name] else snapshot.value(zone.temp)
-            # The fabric follows the air over half a day or so: its mean stands for the mass.
+            # Without a model's own estimate (below) the air's mean of half a day stands for the mass.
             mass = self._mean(history, zone.temp, snapshot.at, hours=_MASS_H)
             if mass is not None:
                 masses[name] = mass
             contact = snapshot.value(zone.occupied)
             if contact is not None:
                 people[name] = contact >= 0.5
-        state = HvacState(temp_degc=temps, mass_degc=masses, occupied_now=people)
+        lesson = self._memory.lesson(history, snapshot.at)
+        past = site_past(site, history, snapshot.at, OBSERVED_DAYS)
         weather = self._forecast(snapshot, history)
 
         def job() -> HvacPlan:
+            if lesson is not None:
+                lesson()
+            seen = self._memory.estimates(past)
+            state = HvacState(
+                temp_degc=temps,
+                mass_degc={**masses, **{name: value.mass_degc for name, value in seen.items()}},
+                occupied_now=people,
+                unexplained_kw={name: value.unexplained_kw for name, value in seen.items()},
+            )
+            hvac = self._memory.hvac
             timezone = site.site.timezone
             hours = {name: occupancy_grid(z, timezone, at, STEPS, STEP_S) for name, z in hvac.zones.items()}
             price = price_grid(site.tariff, timezone, at, STEPS, STEP_S)

@@ -1,0 +1,125 @@
+"""What the zones' past teaches: their series on the planner's grid, models fitted anew each week."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from agent.config.hvac_models import HvacModels, LearnedUnit, LearnedZone, with_models
+from agent.config.site import Hvac, Site
+from agent.planner.hvac_identify import identify, standing_score
+from agent.planner.hvac_observer import ZoneEstimate, estimates
+from agent.planner.hvac_past import STEP_S, SitePast, unit_past
+from agent.planner.hvac_schedule import occupancy_grid
+from agent.store.history import History
+
+LEARNED_DAYS = 28
+OBSERVED_DAYS = 2
+REFIT = timedelta(days=7)
+RETRY = timedelta(days=1)  # while no zone has a model
+
+
+def site_past(site: Site, history: History, at: datetime, days: float) -> SitePast:
+    """The last `days` of all zones and units; occupancy by contact, by calendar where there is none."""
+    hvac = site.hvac or Hvac()
+    begin_at = at - timedelta(days=days)
+    outdoor = history.series(hvac.outdoor_temp or "", begin_at, at, int(STEP_S))
+
+    def series(tag: str | None) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return history.series(tag or "", begin_at, at, int(STEP_S)).values
+
+    steps = outdoor.values.size
+    people = {}
+    for name, zone in hvac.zones.items():
+        due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S).astype(np.float64)
+        contact = series(zone.occupied)
+        people[name] = np.where(np.isfinite(contact), contact, due)
+    return SitePast(
+        outdoor.values,
+        series(hvac.solar),
+        {name: series(zone.temp) for name, zone in hvac.zones.items()},
+        {name: series(zone.heating_setpoint) for name, zone in hvac.zones.items()},
+        {name: series(zone.cooling_setpoint) for name, zone in hvac.zones.items()},
+        people,
+        {name: series(unit.power) for name, unit in hvac.units.items() if unit.power is not None},
+    )
+
+
+def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime) -> HvacModels:
+    """Models fitted anew; a zone's standing model stays where the new one does not win on the last days."""
+    hvac = site.hvac or Hvac()
+    fit = identify(hvac, past)
+    standing = with_models(hvac, before)
+    zones = dict(before.zones) if before is not None else {}
+    for name, found in fit.zones.items():
+        model = standing.zones[name].model
+        unit = fit.units[hvac.zones[name].unit]
+        if model is not None and standing_score(hvac, name, past, unit, model)[0] <= found.score:
+            continue
+        zones[name] = LearnedZone.model_validate(
+            {
+                "model": found.model,
+                "rmse_k": dict(found.rmse_k),
+                "naive_rmse_k": dict(found.naive_rmse_k),
+                "days": found.days,
+            }
+        )
+    units = {
+        name: LearnedUnit(
+            fan_kw=unit.fan_kw,
+            standby_kw=unit.standby_kw,
+            cooling_kw=unit.cooling_kw,
+            heating_kw=unit.heating_kw,
+        )
+        for name, unit in fit.units.items()
+    }
+    return HvacModels(site=site.site.id, made_at=at, zones=zones, units=units, refused=dict(fit.refused))
+
+
+class HvacMemory:
+    """The models in force and when to fit them anew."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._tried_at: datetime | None = None
+        self.models: HvacModels | None = None
+
+    @property
+    def hvac(self) -> Hvac:
+        """The site's zones and units as learned."""
+        return with_models(self._site.hvac or Hvac(), self.models)
+
+    @property
+    def has_model(self) -> bool:
+        return any(zone.model is not None for zone in self.hvac.zones.values())
+
+    def lesson(self, history: History, at: datetime) -> Callable[[], None] | None:
+        """Fitting as a closed piece of work on values of now; None while none is due."""
+        pause = REFIT if self.models is not None and self.models.zones else RETRY
+        if self._tried_at is not None and at - self._tried_at < pause:
+            return None
+        self._tried_at = at
+        past = site_past(self._site, history, at, LEARNED_DAYS)
+
+        def learn() -> None:
+            self.models = learned(self._site, past, self.models, at)
+
+        return learn
+
+    def estimates(self, past: SitePast) -> dict[str, ZoneEstimate]:
+        """Mass and unexplained heat of each zone with a model, from its last two days."""
+        hvac = self.hvac
+        known = self.models.units if self.models is not None else {}
+        units = {
+            name: unit_past(
+                hvac,
+                name,
+                past,
+                (known[name].fan_kw, known[name].standby_kw) if name in known else None,
+            )
+            for name in hvac.units
+        }
+        models = {name: zone.model for name, zone in hvac.zones.items()}
+        return estimates(models, past, {n: units[z.unit] for n, z in hvac.zones.items()}, {})

@@ -1,0 +1,107 @@
+"""A site that never saw the agent: what it learns from its past, and that it only advises until then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from agent.config.load import load_site
+from agent.daemon.comfort import HvacRuntime
+from agent.daemon.hvac_memory import HvacMemory
+from agent.domain import Mode, Quality, Reading, Snapshot
+from agent.planner.hvac_model import next_temps, zone_step_model
+from agent.planner.hvac_schedule import is_occupied
+from agent.store.history import History
+
+SITE = Path(__file__).resolve().parents[2] / "examples" / "hvac_only" / "site.toml"
+NOW = datetime(2026, 2, 2, 0, 0, tzinfo=UTC)
+DAYS = 14
+
+
+def bare_site():
+    """The example's two halls without any model."""
+    site = load_site(SITE)
+    zones = {name: zone.model_copy(update={"model": None}) for name, zone in site.hvac.zones.items()}
+    return site, site.model_copy(update={"hvac": site.hvac.model_copy(update={"zones": zones})})
+
+
+def past_of(site) -> History:
+    """Two cold weeks of both halls by the example's own models: 20.5 degC with people, 16 without."""
+    history, rows = History(":memory:", 60), []
+    rng = np.random.default_rng(1)
+    for zone in site.hvac.zones.values():
+        unit, step = site.hvac.units[zone.unit], zone_step_model(zone.model, 900.0)
+        air = mass = 18.0
+        for k in range(DAYS * 96):
+            at = NOW - timedelta(days=DAYS) + timedelta(minutes=15 * k)
+            outdoor = 2.0 + 5.0 * np.sin(k / 96 * 2 * np.pi) + 3.0 * np.sin(k / 300)
+            people = is_occupied(zone, site.site.timezone, at)
+            gain = zone.model.gain_always_kw + people * zone.model.gain_occupied_kw
+            wanted = 20.5 if people else 16.0
+            free, _ = next_temps(step, air, mass, outdoor, gain)
+            heat = float(np.clip((wanted - free) / step.air_of_kw, 0.0, unit.heating_kw))
+            air, mass = next_temps(step, air, mass, outdoor, gain + heat)
+            # Rated at 7 degC, 2.5 % a kelvin (agent/planner/hvac_model.py).
+            cop = unit.heating_cop * float(np.clip(1.0 + 0.025 * (outdoor - 7.0), 0.4, 1.3))
+            power = (
+                heat * (1.0 / cop + (0 if people else unit.fan_kw / unit.heating_kw)) + people * unit.fan_kw
+            )
+            end = at + timedelta(minutes=0)
+            rows += [
+                (end, zone.temp, air + 0.02 * float(rng.normal())),
+                (end, zone.heating_setpoint, wanted),
+                (end, zone.cooling_setpoint, 26.0),
+                (end, zone.occupied, float(people)),
+                (end, unit.power, power),
+                (end, site.hvac.outdoor_temp, outdoor),
+            ]
+    history.load(rows)
+    return history
+
+
+def test_zones_are_learned_from_their_past_and_predict_a_day_that_was_held_back():
+    site, bare = bare_site()
+    memory = HvacMemory(bare)
+
+    memory.lesson(past_of(site), NOW)()
+
+    for name, zone in site.hvac.zones.items():
+        found = memory.models.zones[name]
+        assert found.rmse_k["1h"] < 0.3
+        assert found.rmse_k["24h"] < 0.5
+        # What heats it by a kelvin, within a third of the truth.
+        assert 0.67 < found.model.ua_kw_per_k / zone.model.ua_kw_per_k < 1.5
+
+
+def test_a_past_of_three_days_is_refused_with_its_reason():
+    site, bare = bare_site()
+    memory = HvacMemory(bare)
+
+    memory.lesson(past_of(site), NOW - timedelta(days=DAYS - 3))()
+
+    assert not memory.has_model
+    assert "3.0 days" in memory.models.refused["hall"]
+
+
+def test_a_site_without_models_advises_until_its_past_has_taught_it_some():
+    site, bare = bare_site()
+    runtime = HvacRuntime(bare, frozenset())
+    history = past_of(site)
+    reading = Reading(19.0, Quality.GOOD, NOW)
+    tags = [zone.temp for zone in site.hvac.zones.values()] + [site.hvac.outdoor_temp]
+
+    first = runtime.switch.mode
+    for minute in (0, 1):
+        at = NOW + timedelta(minutes=minute)
+        runtime.tick(Snapshot(at, dict.fromkeys(tags, reading)), history, [])
+
+    assert first is Mode.ADVISE
+    assert runtime.switch.mode is Mode.CONTROL
+
+
+def test_a_site_whose_toml_has_models_may_control_at_once():
+    site, _ = bare_site()
+
+    assert HvacRuntime(site, frozenset()).switch.mode is Mode.CONTROL
