@@ -243,6 +243,9 @@ class Updater:
                 self.book.offer(job)
             if self._stick_in_work is not None:
                 self._fetch_from[job.id] = self._stick_in_work
+        # What ended jobs left behind; the installer wants the assignment itself as well.
+        wanted = {target.sha256 for p in self.book.open() for target in p.job.targets}
+        self._looker.forget_files(frozenset(wanted | {seen.assignment_sha256}))
 
     def _advance(self, progress: Progress, now: datetime) -> None:
         job, taker = progress.job, self._takers.get(progress.job.kind)

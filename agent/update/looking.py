@@ -33,6 +33,7 @@ class Seen(NamedTuple):
     assignment: Assignment | None
     root: int
     unsigned: tuple[str, ...]
+    assignment_sha256: str = ""
 
 
 class Looker:
@@ -81,7 +82,9 @@ class Looker:
                     "counter": known if assignment is None else assignment.counter,
                 }
             )
-            return Seen(assignment, found.versions.root, tuple(unsigned))
+            signed_as = found.signed(f"assign/{self._site_id}.json")
+            sha256 = "" if signed_as is None else signed_as.hashes["sha256"]
+            return Seen(assignment, found.versions.root, tuple(unsigned), sha256)
 
     def fetch(self, stick: Path | None, taker: Taker, job: Job, on_bytes: Callable[[int], None]) -> Files:
         """A job's files, verified. Raises as `look`."""

@@ -229,3 +229,15 @@ async def test_files_of_a_job_are_kept_by_hash_and_verified_after_a_restart(flee
 
     assert kept.read_bytes() == site_text(("pressure_max_bar_g = 8.0", "pressure_max_bar_g = 8.5")).encode()
     assert site.job()["state"] == "waiting"
+
+
+async def test_files_of_ended_jobs_are_removed_by_the_next_look(fleet, site):
+    _, target = config(fleet, CHEAPER)
+    await site.until("confirmed")
+    assert (site.service.folder / "files" / target.sha256).exists()
+
+    site.look()
+    await site.turn()
+
+    # The assignment alone is left.
+    assert len(list((site.service.folder / "files").iterdir())) == 1
