@@ -100,7 +100,7 @@ def _obey(place: Place, intent: Intent, options: argparse.Namespace) -> Outcome:
                 raise BuildError(f"{intent.release} is not on trial")
             decide(place, confirmed(boot))
             return Outcome(intent.job, "confirmed", "")
-        return _back(place, boot, intent.job, "by hand")
+        return _back(place, boot, intent.job, "asked for by the agent")
 
 
 def _install(place: Place, intent: Intent, verified: Verified) -> Outcome:
