@@ -178,11 +178,14 @@ class Station(Part):
         default=0.0, ge=0, le=1, description="Air use that follows the pressure, 0.6 is usual; twin."
     )
     band_floor_bar: float = Field(
-        default=0.08, ge=0, le=2, description="The band begins this far above the minimum."
+        default=0.08, ge=0, le=2, description="The band begins this far above the minimum, at first."
+    )
+    band_adapts: bool = Field(
+        default=True, description="Whether the floor then learns from the dips that come."
     )
     band_width_bar: float = Field(default=0.25, gt=0, le=2, description="Width of the band.")
     lead_s: float = Field(
-        default=20.0, ge=0, le=120, description="Machines load this long before the band would be left."
+        default=10.0, ge=0, le=120, description="Machines load this long before the band would be left."
     )
     shift_hours: tuple[WeekTime, ...] = Field(
         default=(), strict=False, description="When the plant works: for reports and the twin."

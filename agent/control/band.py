@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agent.control.demand import Demand
 from agent.control.guard import may_start
+from agent.control.level import BandLevel
 from agent.control.memory import HOUR_S, StationMemory
 from agent.control.orders import STOP, Order
 from agent.control.view import Fleet, StationView
@@ -23,6 +24,12 @@ _RESCUE_BAR = 0.04
 # A released machine with fewer starts than this below its limit is kept unloaded for a while.
 _START_RESERVE = 1
 _KEEP_UNLOADED_S = 1200.0
+
+# Integral action of a trimming VSD, 1/s of the flow that would refill in a minute, and its bound. Beyond
+# this share of the flow the drive is at its end and says nothing.
+_BIAS_PER_S = 0.004
+_BIAS_SHARE = 0.1
+_SPEED_END = 0.999
 
 
 @dataclass(slots=True)
@@ -45,8 +52,9 @@ class Band:
         self._trim = -1
         self._rescue = 0
         self._rescue_until_s = float("-inf")
-        self.floor_bar = fleet.station.band_floor_bar
-        self.width_bar = fleet.station.band_width_bar
+        self._able_m3_min = 0.0
+        self._bias_m3_min = 0.0
+        self.level = BandLevel(fleet.station)
 
     def step(
         self, view: StationView, demand: Demand, memory: StationMemory, committed: int, *, dt_s: float
@@ -55,18 +63,17 @@ class Band:
         fleet, station = self._fleet, self._fleet.station
         pressure = view.pressure_bar_g
         assert pressure is not None, "the tick goes to fallback before the band runs blind"
-        low = station.pressure_min_bar_g + self.floor_bar
-        high = min(low + self.width_bar, station.pressure_max_bar_g)
-        middle = 0.5 * (low + high)
+        low, aim, high = self.level.edges(by_speed=self.trims_by_speed)
         reasons: list[str] = []
 
         running, loaded, supply, starting_lead_s = self._machines_now(view, memory)
         ordered = loaded if self._loaded is None else self._loaded
         wanted = (
             max(demand.fast_m3_min, demand.slow_m3_min)
-            if pressure < middle
+            if pressure < aim
             else min(demand.fast_m3_min, demand.slow_m3_min)
         )
+        self._able_m3_min = self._capacity(running)
         slope = (supply - wanted) / fleet.m3_per_bar
         lead_min = (station.lead_s + dt_s) / 60.0
 
@@ -96,10 +103,30 @@ class Band:
             want_load, trim = self._loading(usable, wanted)
         self._loaded, self._trim = want_load, trim
         relieved = self._capacity(usable) >= wanted and not (want_load & ~active and pressure < low)
-        wishes = self._wishes(
-            view, demand, memory, active, want_load, trim, pressure, middle, relieved=relieved
-        )
+        self._learn_bias(view, pressure, aim, dt_s)
+        wishes = self._wishes(view, demand, memory, active, want_load, trim, pressure, aim, relieved=relieved)
         return Decision(wishes, tuple(reasons), slope, rescued)
+
+    @property
+    def trims_by_speed(self) -> bool:
+        """Whether the trim machine follows the demand by its speed."""
+        return self._trim >= 0 and self._fleet.is_vsd[self._trim]
+
+    def learn(self, pressure_bar_g: float, demand: Demand, dt_s: float) -> None:
+        """Let the band's level learn from a tick under our control."""
+        short = self._able_m3_min < max(demand.fast_m3_min, demand.slow_m3_min)
+        self.level.learn(pressure_bar_g, dt_s, by_speed=self.trims_by_speed, short=short)
+
+    def _learn_bias(self, view: StationView, pressure: float, aim: float, dt_s: float) -> None:
+        """Integrate what the nameplates miss (leaner air at higher pressure, worn screws) while a VSD has room."""
+        if not self.trims_by_speed:
+            return
+        fleet, index = self._fleet, self._trim
+        full, share = fleet.full_flow[index], view.machines[index].output_share
+        if share is None or not 0.0 < share < _SPEED_END:
+            return
+        bias = self._bias_m3_min + _BIAS_PER_S * dt_s * (aim - pressure) * fleet.m3_per_bar
+        self._bias_m3_min = min(max(bias, -_BIAS_SHARE * full), _BIAS_SHARE * full)
 
     def _machines_now(self, view: StationView, memory: StationMemory) -> tuple[int, int, float, float]:
         """(bits able to deliver, bits loaded, supply, start time of the slowest standing machine)."""
@@ -205,7 +232,7 @@ class Band:
         want_load: int,
         trim: int,
         pressure: float,
-        middle: float,
+        aim: float,
         *,
         relieved: bool,
     ) -> tuple[Order, ...]:
@@ -223,7 +250,9 @@ class Band:
             if fleet.is_vsd[index]:
                 share = 1.0
                 if index == trim:
-                    flow = demand.fast_m3_min - others + (middle - pressure) * fleet.m3_per_bar
+                    flow = (
+                        demand.fast_m3_min - others + (aim - pressure) * fleet.m3_per_bar + self._bias_m3_min
+                    )
                     share = flow / fleet.full_flow[index]
             if fleet.starts_to_load[index]:
                 wishes.append(Order(run=True, load=True) if load else STOP)

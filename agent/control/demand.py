@@ -10,6 +10,8 @@ from agent.control.view import Fleet, StationView
 
 # Filters of the demand: a fast one for loading, a slow one for choosing machines.
 _FAST_S = 20.0
+# A meter that is believed needs no slope of a noisy pressure: what it shows is followed sooner.
+_FAST_METER_S = 6.0
 _SLOW_S = 120.0
 # The pressure's slope is taken over this span: a sensor's noise of 5 mbar over one second would be
 # worth a whole machine, over ten it is a tenth of that.
@@ -84,7 +86,7 @@ class DemandEstimator:
             return
         slow_gain = 1.0 - math.exp(-step_s / _SLOW_S)
         self._balance_slow += (balance - self._balance_slow) * slow_gain
-        measured = balance
+        measured, fast_s = balance, _FAST_S
         meter = view.flow_m3_min
         if meter is not None:
             off = abs(meter - self._balance_slow) > _METER_TRUST_SHARE * max(self._balance_slow, 1.0)
@@ -94,6 +96,6 @@ class DemandEstimator:
                 else max(self._doubt_s - 2 * step_s, 0.0)
             )
             if not self.meter_doubted:
-                measured = max(meter, 0.0)
-        self._fast += (measured - self._fast) * (1.0 - math.exp(-step_s / _FAST_S))
+                measured, fast_s = max(meter, 0.0), _FAST_METER_S
+        self._fast += (measured - self._fast) * (1.0 - math.exp(-step_s / fast_s))
         self._slow += (measured - self._slow) * slow_gain

@@ -23,6 +23,9 @@ from agent.domain import Mode, Plan, Refusal, Snapshot
 from agent.planner.lookahead import Lookahead, LookaheadSettings
 from agent.planner.sets import SpreadSettings, build_sets
 
+# Machines are chosen anew no sooner than this, even while the chosen ones fall short.
+_RECONSIDER_S = 10.0
+
 
 class Tuning(NamedTuple):
     """What a search on the site's twin may change; the defaults need no search."""
@@ -120,6 +123,7 @@ class StationControl:
         verdict = guard(self.fleet, view, self.memory, decision.wishes)
         if self.switch.mode is Mode.CONTROL:
             self.effect.sent(view, verdict.orders)
+            self.band.learn(view.pressure_bar_g, demand, dt_s)
         notes += decision.reasons
         return self._result(view, demand, verdict.orders, verdict.refusals, notes, changed=changed)
 
@@ -152,7 +156,8 @@ class StationControl:
         barred, held, running = self._bits(view)
         usable_changed = barred != self._last_usable
         self._last_usable = barred
-        due = view.at_s - self._commit_at_s >= self.tuning.commit_every_s
+        waited_s = view.at_s - self._commit_at_s
+        due = waited_s >= self.tuning.commit_every_s or (waited_s >= _RECONSIDER_S and self._is_short(demand))
         if self._committed is not None and not due and not usable_changed:
             return
         self._commit_at_s = view.at_s
@@ -168,6 +173,12 @@ class StationControl:
             names = ", ".join(n for i, n in enumerate(self.fleet.names) if (choice.mask >> i) & 1) or "none"
             notes.append(f"run {names}: {choice.reason}")
         self._committed = choice.mask
+
+    def _is_short(self, demand: Demand) -> bool:
+        """The chosen machines cannot carry what is taken now: no waiting for the minute."""
+        chosen = self._committed or 0
+        able = sum(flow for i, flow in enumerate(self.fleet.full_flow) if (chosen >> i) & 1)
+        return max(demand.fast_m3_min, demand.slow_m3_min) > able
 
     def _bits(self, view: StationView) -> tuple[int, int, int]:
         """(bits that may not run, bits that must run, bits running)."""

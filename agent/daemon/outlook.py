@@ -146,7 +146,7 @@ class Foresight:
     def forecast_due(self, at_s: float) -> bool:
         """A new quarter hour has begun since the last forecast."""
         return (
-            at_s // FORECAST_EVERY_S != self._forecast_s // FORECAST_EVERY_S
+            at_s // self.forecast_every_s != self._forecast_s // self.forecast_every_s
             if self.forecast
             else (at_s - self._forecast_s >= 60.0)
         )
@@ -179,7 +179,8 @@ class Foresight:
             return None
         now = _machines_now(control, view)
         before, pressure = self.plan, view.pressure_bar_g
-        floor, width = control.band.floor_bar, control.band.width_bar
+        floor = control.band.level.floor_bar(by_speed=control.band.trims_by_speed)
+        width = control.fleet.station.band_width_bar
 
         def job() -> Plan:
             return plan_day(

@@ -34,8 +34,8 @@ def decide(band, now, wanted, committed, memory=None):
 
 def test_machine_is_loaded_before_the_pressure_leaves_the_band(band):
     # Band from 6.3 + 0.08 = 6.38 bar. 20 m3/min wanted, 16 delivered: 4 x 1.013 / 15 = 0.27 bar/min,
-    # 0.095 bar within the lead of 20 s and one tick: from 6.45 bar down to 6.355.
-    now = view(0, 6.45, [loaded(), idle(), stopped()])
+    # 0.05 bar within the lead of 10 s and one tick: from 6.42 bar down to 6.37.
+    now = view(0, 6.42, [loaded(), idle(), stopped()])
 
     decision = decide(band, now, 20.0, BIG | SMALL)
 
@@ -45,7 +45,7 @@ def test_machine_is_loaded_before_the_pressure_leaves_the_band(band):
 
 def test_nothing_is_loaded_while_the_pressure_holds(band):
     # 16.2 wanted, 16 delivered: 0.0135 bar/min; 6.45 bar stays far above 6.38.
-    now = view(0, 6.45, [loaded(), idle(), stopped()])
+    now = view(0, 6.42, [loaded(), idle(), stopped()])
 
     decision = decide(band, now, 16.2, BIG | SMALL)
 
@@ -63,14 +63,14 @@ def test_machine_is_unloaded_above_the_band_and_goes_on_running(band):
 
 
 def test_vsd_follows_the_demand_that_the_base_load_leaves(band):
-    # 16 from the big one, 22 wanted: 6 m3/min of 16 for the VSD, plus 0.05 bar of refill to the middle
-    # of the band (6.505 bar): 0.005 bar x 15 / 1.013 = 0.07 m3/min.
+    # 16 from the big one, 22 wanted: 6 m3/min of 16 for the VSD, less what stands above its aim of
+    # 6.3 + 0.08 + 0.03 = 6.41 bar: 0.09 bar x 15 / 1.013 = 1.33 m3/min.
     now = view(0, 6.50, [loaded(), stopped(), loaded(50.0, 0.3)])
     decide(band, view(-1, 6.37, [loaded(), stopped(), loaded(50.0, 0.3)]), 22.0, BIG | VSD)
 
     decision = decide(band, now, 22.0, BIG | VSD)
 
-    assert decision.wishes[2].share == pytest.approx((6.0 + 0.005 * 15 / 1.013) / 16.0, abs=0.01)
+    assert decision.wishes[2].share == pytest.approx((6.0 - 0.09 * 15 / 1.013) / 16.0, abs=0.01)
 
 
 def test_released_machine_stays_until_the_others_can_carry_the_demand(band):

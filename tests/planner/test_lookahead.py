@@ -108,7 +108,7 @@ def test_barred_machines_never_run_and_held_ones_always(two):
 
 def test_day_plans_machines_at_the_end_are_worth_the_start_they_save(two):
     free = look(two, start_min=3.0).choose(A | B, [4.0])
-    planned = look(two, start_min=3.0).choose(A | B, [4.0], end_running=A | B)
+    planned = look(two, start_min=3.0, plan_weight=1.0).choose(A | B, [4.0], end_running=A | B)
 
     assert free.mask == B
     assert planned.mask == A | B

@@ -148,19 +148,37 @@ def test_machine_that_does_not_start_is_replaced_by_another(monkeypatch, before,
     index = loop.control.fleet.names.index(stuck)
     assert loop.control.memory.machines[index].barred_why.startswith("did not start when told")
     assert stuck not in running(loop)
-    assert min(loop.pressures) > MINIMUM - 0.2
+    # Until it is given up (start time and 15 s), then the next one's start: 7 m3/min short meanwhile.
+    assert min(loop.pressures) > MINIMUM - 0.25
+    assert below_s(loop.pressures) <= 90.0
     assert min(loop.pressures[-100:]) > MINIMUM
 
 
-def test_trip_at_peak_leaves_more_pressure_than_under_pressure_switches():
+def below_s(pressures: list[float]) -> float:
+    return STEP_S * sum(pressure < MINIMUM for pressure in pressures)
+
+
+def test_trip_at_peak_costs_no_longer_below_the_minimum_than_a_start_takes():
     loop = Loop(32.0)
-    under_switches = lowest_under_the_cascade(loop, "c1")
     assert "c1" in running(loop)
 
     loop.plant.compressors["c1"].trip()
     loop.live(600)
 
-    # The switches begin higher, at 6.9 bar, and still end lower: nobody looks ahead.
+    # The band stands 0.1 bar above the minimum, where pressure switches keep 0.6: c1's 16 m3/min are gone from
+    # a net of 15 / 1.013 m3 a bar until c2 has started (15 s) and loaded: half a minute, 0.1 bar.
+    # Switches sit 0.5 bar higher all day and pass 4 s below; `band_floor_bar` buys the same here.
+    assert below_s(loop.pressures) <= 40.0
+    assert min(loop.pressures) > MINIMUM - 0.1
+
+
+def test_a_higher_floor_that_does_not_learn_carries_a_trip_at_peak_through():
+    loop = Loop(32.0, band_floor_bar=0.2, band_adapts=False)
+    under_switches = lowest_under_the_cascade(loop, "c1")
+
+    loop.plant.compressors["c1"].trip()
+    loop.live(600)
+
     assert min(loop.pressures) > under_switches
 
 

@@ -1,0 +1,62 @@
+"""How far above the minimum the band begins: learned from the dips that come, for each way of trimming."""
+
+from __future__ import annotations
+
+from agent.config.site import Station
+
+# The floor rises this fast while the pressure is below the minimum ...
+_RISE_BAR_S = 0.002
+# ... and sinks so that it stands still when this share of the time is spent below: a third of what
+# users of sequencers accept (0.1 %), so that a bad day stays inside.
+_SHARE_BELOW = 0.0003
+# A trimming VSD holds its pressure this far above the floor: twice the swing of a quiet net with sensor noise.
+_VSD_AIM_BAR = 0.03
+# With a VSD the other machines change when its range ends, not when a wide band is left.
+_VSD_WIDTH_BAR = 0.12
+_HIGHEST_BAR = 0.3
+
+
+class BandLevel:
+    """Lowest pressure, aim and highest pressure of the band [bar gauge].
+
+    The floor is a stochastic approximation of the pressure's quantile: `_SHARE_BELOW` of the time below the
+    minimum is what it settles at. A trimming VSD needs another floor than a machine that loads and
+    unloads, so each has its own. A site that sets `band_adapts = false` keeps its floor.
+    """
+
+    __slots__ = ("_floors", "_station")
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._floors = [station.band_floor_bar, station.band_floor_bar]
+
+    def floor_bar(self, *, by_speed: bool) -> float:
+        """How far above the minimum the band begins while a VSD trims, or while none does."""
+        return self._floors[by_speed]
+
+    def edges(self, *, by_speed: bool) -> tuple[float, float, float]:
+        """(low, aim, high)."""
+        station = self._station
+        low = station.pressure_min_bar_g + self._floors[by_speed]
+        width = min(station.band_width_bar, _VSD_WIDTH_BAR) if by_speed else station.band_width_bar
+        high = min(low + width, station.pressure_max_bar_g)
+        aim = min(low + _VSD_AIM_BAR, high) if by_speed else 0.5 * (low + high)
+        return low, aim, high
+
+    def learn(self, pressure_bar_g: float, dt_s: float, *, by_speed: bool, short: bool) -> None:
+        """Take in one tick under our control. `short`: the running machines cannot cover the demand.
+
+        A dip for want of a running machine teaches nothing: a higher band would pay all day for a
+        start that came late once.
+        """
+        station = self._station
+        if not station.band_adapts:
+            return
+        floor = self._floors[by_speed]
+        if pressure_bar_g >= station.pressure_min_bar_g:
+            floor = max(floor - _RISE_BAR_S * _SHARE_BELOW * dt_s, 0.0)
+        elif not short:
+            room = station.pressure_max_bar_g - station.band_width_bar - station.pressure_min_bar_g
+            highest = max(min(_HIGHEST_BAR, room), station.band_floor_bar)
+            floor = min(floor + _RISE_BAR_S * dt_s, highest)
+        self._floors[by_speed] = floor
