@@ -34,6 +34,8 @@ class ModeSwitch:
         self.wished = ceiling
         self.mode = ceiling
         self.why = "as configured"
+        # Why it was wished; `why` also tells of a fall-back and the return from it.
+        self.wished_why = self.why
         self._bad_since_s: float | None = None
         self._good_since_s: float | None = None
         self._return_s = _RETURN_S
@@ -44,7 +46,7 @@ class ModeSwitch:
         if _RANK[mode] > _RANK[self.ceiling]:
             return False
         self.wished = mode
-        self.why = why
+        self.why = self.wished_why = why
         if self.mode is not Mode.FALLBACK:
             self.mode = mode
         return True

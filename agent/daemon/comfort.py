@@ -29,6 +29,7 @@ STEP_S = 900
 STEPS = 96
 _PAST_DAYS = 14
 _MASS_H = 12.0
+_LEARNING = "no zone has a model yet: learning from the past"
 
 
 class HvacRuntime:
@@ -43,7 +44,7 @@ class HvacRuntime:
         self._memory = HvacMemory(site)
         self._learning = self.switch.ceiling is Mode.CONTROL and not self._memory.has_model
         if self._learning:
-            self.switch.wish(Mode.ADVISE, "no zone has a model yet: learning from the past")
+            self.switch.wish(Mode.ADVISE, _LEARNING)
         self.plan: HvacPlan | None = None
         self.notes: list[str] = []
         self.weather_source = "none"
@@ -85,8 +86,11 @@ class HvacRuntime:
             log.warning("mode_changed", **fields)
         if self._learning and self._memory.has_model:
             self._learning = False
-            self.switch.wish(Mode.CONTROL, "models of the zones were learned")
-            events.append(("note", snapshot.at, {"station": "hvac", "text": "zone models learned: control"}))
+            if self.switch.wished_why == _LEARNING:  # nobody has wished otherwise since
+                self.switch.wish(Mode.CONTROL, "models of the zones were learned")
+                events.append(
+                    ("note", snapshot.at, {"station": "hvac", "text": "zone models learned: control"})
+                )
         slot = int(snapshot.at.timestamp() // STEP_S)
         if slot != self._plan_slot:
             self._plan_slot = slot

@@ -47,7 +47,7 @@ class UpdateHost:
     ) -> None:
         self.site, self.site_file, self.running_config = daemon.site, site_file, running_config
         self._daemon, self._restart, self._event = daemon, restart, event
-        self._held: dict[str, Mode] = {}
+        self._held: dict[str, tuple[Mode, str]] = {}
         self._lost = daemon.ledger.lost
         self._began_cpu_s = cpu_s()
         self._began_at = daemon.clock.now()
@@ -114,7 +114,7 @@ class UpdateHost:
         """Hand machines and set-points back; True once nothing of ours stands in them."""
         for name, switch in self._switches().items():
             if name not in self._held:
-                self._held[name] = switch.wished
+                self._held[name] = (switch.wished, why)
                 if switch.wished is Mode.CONTROL:
                     switch.wish(Mode.ADVISE, why)
         stations = any(runtime.was_controlling for runtime in self._daemon.stations.values())
@@ -124,8 +124,8 @@ class UpdateHost:
     def let_go(self) -> None:
         """Control may go on where it was before `hold`, unless somebody has wished otherwise since."""
         for name, switch in self._switches().items():
-            before = self._held.pop(name, None)
-            if before is Mode.CONTROL and switch.wished is Mode.ADVISE:
+            before, why = self._held.pop(name, (None, ""))
+            if before is Mode.CONTROL and switch.wished_why == why:
                 switch.wish(before, "the update is over")
 
     # Health.
@@ -141,7 +141,7 @@ class UpdateHost:
                 if runtime.foresight.plan is not None and runtime.foresight.plan.not_after > now
             ),
             self._controlling()
-            | frozenset(name for name, mode in self._held.items() if mode is Mode.CONTROL),
+            | frozenset(name for name, (mode, _) in self._held.items() if mode is Mode.CONTROL),
         )
 
     def ailment(self, before: Baseline, since_at: datetime) -> str:

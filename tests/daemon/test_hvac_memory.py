@@ -101,6 +101,20 @@ def test_a_site_without_models_advises_until_its_past_has_taught_it_some():
     assert runtime.switch.mode is Mode.CONTROL
 
 
+def test_whoever_wished_for_less_than_control_in_the_meantime_keeps_it():
+    site, bare = bare_site()
+    runtime = HvacRuntime(bare, frozenset())
+    reading = Reading(19.0, Quality.GOOD, NOW)
+    tags = [zone.temp for zone in site.hvac.zones.values()] + [site.hvac.outdoor_temp]
+
+    runtime.switch.wish(Mode.ADVISE, "maintenance of the roof units")
+    for minute in (0, 1):
+        at = NOW + timedelta(minutes=minute)
+        runtime.tick(Snapshot(at, dict.fromkeys(tags, reading)), past_of(site), [])
+
+    assert runtime.switch.mode is Mode.ADVISE
+
+
 def test_a_site_whose_toml_has_models_may_control_at_once():
     site, _ = bare_site()
 
