@@ -40,7 +40,9 @@ COMMANDS = {
 HELP_OF_OTHERS = {
     "demo": "a simulated day over real Modbus, OPC UA and MQTT, with the savings at the end",
     "machine-curve": "mean power of one compressor at part load, from its data sheet",
+    "make-station": "draw a compressor room and its demand from a seed",
     "simulate": "run your own metered demand through agent, cascade and sequencer",
+    "tune-baseline": "search the best settings of a conventional sequencer for a station and its demand",
     "twin": "serve a simulated plant for a site.toml over Modbus and OPC UA",
 }
 USAGE = "usage: trimload COMMAND [options]      (trimload COMMAND --help explains one)"

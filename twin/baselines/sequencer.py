@@ -1,23 +1,26 @@
 """A modern single-band sequencer: one pressure point, base load by demand, trim by speed or by cycling.
 
-What its maker would call state of the art without looking ahead: it estimates the demand, picks base
-and trim machines as MEASUR's "base + trim" does (fewest base machines that cover the demand less the
-trim capacity, then least full-load power), holds one band, waits a run-on time before it stops.
+What its maker would call state of the art without looking ahead: it estimates the demand, picks base and
+trim machines by one of the rules of twin/baselines/selection.py, holds one band, waits a run-on time
+before it stops.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from agent.config.site import Station
 from twin.baselines.orders import OrderName, machine_order
+from twin.baselines.selection import (
+    Selection,
+    SelectionName,
+    base_trim_selection,
+    least_power_selection,
+    prefix_selection,
+)
 from twin.compressor import RELOADING, STARTING, STOPPED, UNLOADED, Compressor
 from twin.station import AirStation
-
-SelectionName = Literal["base-trim", "priority", "size-down", "size-up", "efficiency"]
 
 FAST_FILTER_S = 20.0
 SENSOR_LOST_S = 10.0
@@ -40,6 +43,7 @@ class SequencerSettings:
     hold_s: float = 300.0
     margin_share: float = 0.05
     vsd_trims: bool = True
+    target_share: float = 0.5  # where in the band the VSDs hold the pressure, 0 its lower end
 
 
 class Sequencer:
@@ -53,11 +57,15 @@ class Sequencer:
         self._power = {name: m.full_power_kw for name, m in machines.items()}
         self._vsds = frozenset(n for n, m in machines.items() if m.control == "vsd")
         selection = self.settings.selection
-        by: OrderName = "efficiency" if selection == "base-trim" else selection
+        by: OrderName = (
+            "efficiency" if selection == "base-trim" or selection == "least-power" else selection  # noqa: PLR1714 (narrows the type)
+        )
         self.order = machine_order(station, self.settings.order or by, vsd_first=self.settings.vsd_trims)
         self._m3_per_bar = station.receiver_m3 / station.atmosphere_bar
         self.low_bar_g = station.pressure_min_bar_g + self.settings.floor_bar
         self.high_bar_g = min(self.low_bar_g + self.settings.band_bar, station.pressure_max_bar_g)
+        self.target_bar_g = self.low_bar_g + self.settings.target_share * (self.high_bar_g - self.low_bar_g)
+        self._select = self._selection()
         self._plant: AirStation | None = None
         self._seen_s = self._started_s = self._switched_s = 0.0
         self._last_bar_g: float | None = None
@@ -133,54 +141,22 @@ class Sequencer:
         key = (math.ceil(demand_m3_min / GRID_M3_MIN), available)
         found = self._choices.get(key)
         if found is None:
-            if self.settings.selection == "base-trim" and not self.settings.order:
-                found = self._base_and_trim(key[0] * GRID_M3_MIN, available)
-            else:
-                found = self._prefix(key[0] * GRID_M3_MIN, available)
-            self._choices[key] = found
+            found = self._choices[key] = self._select(key[0] * GRID_M3_MIN, available)
         return found
 
-    def _prefix(self, demand_m3_min: float, available: tuple[str, ...]) -> tuple[str, ...]:
-        chosen: list[str] = []
-        left = demand_m3_min
-        for name in available:
-            if left <= 0.0 and chosen:
-                break
-            chosen.append(name)
-            left -= self._flow[name]
-        return tuple(chosen)
-
-    def _base_and_trim(self, demand_m3_min: float, available: tuple[str, ...]) -> tuple[str, ...]:
-        """Fewest base machines covering demand less trim capacity, then least power; all where none does."""
-        vsds = tuple(n for n in available if n in self._vsds) if self.settings.vsd_trims else ()
-        trims = [vsds] if vsds else [(n,) for n in available]
-        best: tuple[int, float] | None = None
-        chosen = available
-        for trim in trims:
-            rest = [n for n in available if n not in trim]
-            lack = demand_m3_min - sum(self._flow[n] for n in trim)
-            trim_power = sum(self._power[n] for n in trim)
-            for count in range(len(rest) + 1):
-                if best is not None and count > best[0]:
-                    break
-                covering = [
-                    (sum(self._power[n] for n in base) + trim_power, base)
-                    for base in itertools.combinations(rest, count)
-                    if sum(self._flow[n] for n in base) >= lack
-                ]
-                if covering:
-                    power, base = min(covering)
-                    if best is None or (count, power) < best:
-                        best, chosen = (count, power), (*base, *trim)
-                    break
-        return chosen
+    def _selection(self) -> Selection:
+        settings = self.settings
+        if settings.order or settings.selection not in ("base-trim", "least-power"):
+            return prefix_selection(self.station)
+        if settings.selection == "base-trim":
+            return base_trim_selection(self.station, vsd_trims=settings.vsd_trims)
+        return least_power_selection(self.station, band_bar=settings.band_bar)
 
     def _trim(self, plant: AirStation, pressure: float, available: tuple[str, ...]) -> None:
-        """Speed of the VSDs: what the others leave, and the pressure's way back to the middle in a minute."""
+        """Speed of the VSDs: what the others leave, and the pressure's way back to its target in a minute."""
         vsds = [plant.compressors[n] for n in available if n in self._vsds and plant.compressors[n].loaded]
         if not vsds:
             return
-        middle = 0.5 * (self.low_bar_g + self.high_bar_g)
         others = sum(
             self._flow[n]
             for n in available
@@ -188,7 +164,7 @@ class Sequencer:
             and plant.compressors[n].order_load
             and plant.compressors[n].state != STARTING
         )
-        wanted = self._fast - others + (middle - pressure) * self._m3_per_bar
+        wanted = self._fast - others + (self.target_bar_g - pressure) * self._m3_per_bar
         share = wanted / sum(c.machine.full_flow_m3_min for c in vsds)
         for compressor in vsds:
             compressor.write_output_share(min(1.0, max(compressor.turndown_share, share)))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.progress import Progress
@@ -19,13 +20,25 @@ from agent.config.site import Site
 from agent.errors import ConfigError, DataError
 from agent.inference.model import Model, ModelRefusedError, load_model
 from twin.account import account_table, service_warnings
+from twin.baselines.best_file import read_best
 from twin.baselines.cascade import Cascade
 from twin.baselines.orders import ORDER_NAMES
-from twin.baselines.sequencer import Sequencer
+from twin.baselines.sequencer import Sequencer, SequencerSettings
+from twin.baselines.tune import tune
+from twin.demand import DemandSeries
 from twin.metered import UNITS, metered_demand
 from twin.simulate import ForecastKind, RunResult, Scene, run_agent, run_cascade, run_sequencer, summary
 
 EXIT_OK, EXIT_BAD_NEWS = 0, 1
+CONTROLLERS = (
+    "all",
+    "agent",
+    "cascade",
+    *(f"cascade:{order}" for order in ORDER_NAMES),
+    "sequencer",
+    "sequencer:typical",
+    "sequencer:best",
+)
 
 _DESCRIPTION = """\
 Run a metered demand through a simulated copy of the site's station, under the agent and under the best
@@ -39,6 +52,9 @@ a simulated hour after the start; energy is corrected for the pressure at the en
   trimload simulate examples/station_7bar/site.toml --demand air.csv --column flow --unit m3/h --controller all
   trimload simulate SITE.toml --demand load.csv --column usage_kwh --unit shape --json out.json
 
+A second sequencer, sequencer:best, joins with --best FILE (from trimload tune-baseline), or with --tune-to: then
+it is tuned first on the demand from --from up to there, and the comparison begins there.
+
 exit codes: 0 done; 1 done, but the agent broke the service limits; 2 bad input
 """
 
@@ -47,7 +63,7 @@ def command(argv: Sequence[str]) -> int:
     """Run `trimload simulate`."""
     args = _parser().parse_args(list(argv))
     site = load_site(args.site)
-    station_id = _station(site, args.station)
+    station_id = one_station(site, args.station)
     demand, report = metered_demand(
         args.demand,
         column=args.column,
@@ -60,12 +76,13 @@ def command(argv: Sequence[str]) -> int:
         scale_to_peak_m3_min=args.scale_to_peak,
         seed=args.seed,
     )
-    scene = Scene(site, station_id, demand, demand.start_at, demand.end_at, args.seed, step_s=args.step_s)
     console = Console(stderr=args.json == "-")
     console.print(report.text(), highlight=False, soft_wrap=True)
+    best, demand = _best(site, station_id, demand, args, console)
+    scene = Scene(site, station_id, demand, demand.start_at, demand.end_at, args.seed, step_s=args.step_s)
     for line in _beyond_capacity(scene):
         console.print(line, style="yellow", highlight=False, soft_wrap=True)
-    runs = _runs(scene, args.controller, args.forecast, console)
+    runs = _runs(scene, args.controller, args.forecast, best, console)
     days = (scene.end_at - scene.start_at) / timedelta(days=1)
     title = f"{site.site.name or site.site.id}, station {station_id}, {days:.1f} days, seed {args.seed}"
     console.print(account_table(runs, title=title, currency=site.tariff.currency))
@@ -93,22 +110,62 @@ def _beyond_capacity(scene: Scene) -> list[str]:
     ]
 
 
-def _runs(scene: Scene, controller: str, forecast: str, console: Console) -> dict[str, dict[str, Any]]:
+def _best(
+    site: Site, station_id: str, demand: DemandSeries, args: argparse.Namespace, console: Console
+) -> tuple[SequencerSettings | None, DemandSeries]:
+    """Settings of sequencer:best, where any are to be had, and the demand to compare on."""
+    station = site.stations[station_id]
+    if args.best is not None:
+        return read_best(args.best, station), demand
+    if args.tune_to is None:
+        if args.controller == "sequencer:best":
+            raise DataError(
+                "sequencer:best has no settings",
+                where="--controller",
+                fix="add --best FILE (from trimload tune-baseline) or --tune-to",
+            )
+        return None, demand
+    to_at = args.tune_to if args.tune_to.tzinfo else args.tune_to.replace(tzinfo=ZoneInfo(site.site.timezone))
+    count = round((to_at - demand.start_at).total_seconds() / demand.step_s)
+    if not 0 < count < len(demand.values):
+        raise DataError(
+            f"{args.tune_to} is not inside the demand",
+            where="--tune-to",
+            fix="leave some of it to compare on",
+        )
+    past = DemandSeries(demand.start_at, demand.step_s, demand.values[:count])
+    with _progress(console) as add:
+        tell = add("tuning sequencer:best")
+        tuned = tune(station, past, seed=args.seed, step_s=args.step_s, progress=lambda share, _: tell(share))
+    return tuned.settings, DemandSeries(past.end_at, demand.step_s, demand.values[count:])
+
+
+def _runs(
+    scene: Scene, controller: str, forecast: str, best: SequencerSettings | None, console: Console
+) -> dict[str, dict[str, Any]]:
     kind, model = _forecast(forecast)
     jobs: dict[str, Callable[[Callable[[float], None]], RunResult]] = {}
-    if controller in ("agent", "all"):
+    if _wanted("agent", controller):
         jobs["agent"] = lambda tell: run_agent(scene, kind, model=model, progress=tell)
-    if controller in ("cascade", "all"):
-        for order in ORDER_NAMES:
+    for order in ORDER_NAMES:
+        if _wanted(f"cascade:{order}", controller):
             cascade = Cascade(scene.station, order=order)
             jobs[f"cascade:{order}"] = lambda tell, c=cascade: run_cascade(scene, c, tell)  # type: ignore[misc]
-    if controller in ("sequencer", "all"):
+    if _wanted("sequencer:typical", controller):
         jobs["sequencer:typical"] = lambda tell: run_sequencer(scene, Sequencer(scene.station), tell)
+    if best is not None and _wanted("sequencer:best", controller):
+        jobs["sequencer:best"] = lambda tell: run_sequencer(
+            scene, Sequencer(scene.station, settings=best), tell
+        )
     out: dict[str, dict[str, Any]] = {}
     with _progress(console) as add:
         for name, job in jobs.items():
             out[name] = summary(job(add(name)), scene.seed)
     return out
+
+
+def _wanted(name: str, controller: str) -> bool:
+    return controller in ("all", name, name.partition(":")[0])
 
 
 @contextmanager
@@ -144,7 +201,8 @@ def _forecast(text: str) -> tuple[ForecastKind, Model | None]:
         ) from None
 
 
-def _station(site: Site, wanted: str | None) -> str:
+def one_station(site: Site, wanted: str | None) -> str:
+    """The station that is meant. Raises ConfigError where that is not clear."""
     if wanted is None and len(site.stations) == 1:
         return next(iter(site.stations))
     if wanted in site.stations:
@@ -190,11 +248,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--station", help="which station, where the site has several")
     parser.add_argument(
-        "--from", dest="from_", type=_instant, help="begin here (local time of the site without offset)"
+        "--from",
+        dest="from_",
+        type=parse_local_instant,
+        help="begin here (local time of the site without offset)",
     )
-    parser.add_argument("--to", type=_instant, help="end before this")
+    parser.add_argument("--to", type=parse_local_instant, help="end before this")
     parser.add_argument(
-        "--controller", choices=("agent", "cascade", "sequencer", "all"), default="all", help="what to run"
+        "--controller",
+        choices=CONTROLLERS,
+        default="all",
+        metavar="NAME",
+        help=f"one of {', '.join(CONTROLLERS)}",
+    )
+    parser.add_argument(
+        "--best", type=Path, metavar="FILE", help="settings of sequencer:best, from tune-baseline"
+    )
+    parser.add_argument(
+        "--tune-to",
+        type=parse_local_instant,
+        metavar="ISO",
+        help="tune sequencer:best up to here, compare from here",
     )
     parser.add_argument("--forecast", default="naive", help="none, naive, perfect, or a model's ONNX file")
     parser.add_argument("--seed", type=int, default=1, help="of minute and sensor noise")
@@ -203,7 +277,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _instant(text: str) -> datetime:
+def parse_local_instant(text: str) -> datetime:
+    """An ISO time, local where it names no offset."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
