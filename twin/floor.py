@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config.site import Station
-from twin.compressor import ACCELERATION_S, BLOWDOWN_POWER_SHARE, Compressor
+from agent.planner.part_load import closed_share
+from twin.compressor import ACCELERATION_S, Compressor
 from twin.demand import DemandSeries
 
 Floats = NDArray[np.float64]
@@ -118,7 +119,7 @@ def floor_machines(station: Station) -> tuple[FloorMachine, ...]:
         start_kws += max(0.0, machine.start_s - ACCELERATION_S) * idle
         tau_s = machine.blowdown_s / math.log(1.0 / 0.02)
         kept = 0.98 * tau_s
-        start_kws += machine.blowdown_s * idle + max(0.0, BLOWDOWN_POWER_SHARE * least - idle) * kept
+        start_kws += machine.blowdown_s * idle + max(0.0, closed_share(machine) * least - idle) * kept
         out.append(FloorMachine(name, idle, start_kws / 3600.0, tuple(_hull(points))))
     return tuple(out)
 

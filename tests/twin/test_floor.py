@@ -58,9 +58,9 @@ def test_it_takes_the_machine_with_the_cheapest_air_first():
     floor = floor_of(room, steps(10.0, 12.0))
 
     # 10 m3/min of the cheap one; then both: 12 idle + 12 idle + 10 x 4.8 + 2 x 5.8 = 83.6 kW, and the start of the
-    # dear one: 4 s at 70 kW, 11 s and 40 s of blow-down at 12 kW, and (42 - 12) kW over 0.98 x 10.22 s.
+    # dear one: 4 s at 70 kW, 11 s and 40 s of blow-down at 12 kW, and (0.92 x 70 - 12) kW over 0.98 x 10.22 s.
     tau_s = 40.0 / np.log(50.0)
-    start_kwh = (4 * 70 + 11 * 12 + 40 * 12 + 30 * 0.98 * tau_s) / 3600
+    start_kwh = (4 * 70 + 11 * 12 + 40 * 12 + 52.4 * 0.98 * tau_s) / 3600
     assert floor.energy_kwh == pytest.approx(10.0 + 83.6 / 6.0 + start_kwh)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from agent.config.site import Machine, Station
-from twin.compressor import BLOWDOWN_POWER_SHARE, BLOWDOWN_TIME_CONSTANTS
-from twin.compressor_curve import vsd_parabola
+from agent.planner.part_load import PartLoad, closed_share, part_load
+from twin.sump import BLOWDOWN_TIME_CONSTANTS
 
 SelectionName = Literal["base-trim", "least-power", "priority", "size-down", "size-up", "efficiency"]
 # (demand [m3/min], machines in service in the sequencer's order) -> base machines first, trim last.
@@ -77,7 +77,7 @@ def least_power_selection(station: Station, *, band_bar: float) -> Selection:
     """
     machines = station.machines
     store_m3 = station.receiver_m3 / station.atmosphere_bar * max(band_bar, 0.05)
-    parabolas = {name: vsd_parabola(m) for name, m in machines.items() if m.control == "vsd"}
+    parabolas = {name: part_load(m) for name, m in machines.items() if m.control == "vsd"}
 
     def select(demand_m3_min: float, available: tuple[str, ...]) -> tuple[str, ...]:
         best, chosen = math.inf, available
@@ -95,7 +95,7 @@ def least_power_selection(station: Station, *, band_bar: float) -> Selection:
 
 def _cheapest_trim(
     machines: dict[str, Machine],
-    parabolas: dict[str, tuple[float, float, float, float]],
+    parabolas: dict[str, PartLoad],
     names: tuple[str, ...],
     demand_m3_min: float,
     store_m3: float,
@@ -126,13 +126,13 @@ def cycling_power_kw(machine: Machine, duty: float, store_m3: float) -> float:
     full, idle = machine.full_power_kw, machine.unloaded_power_kw
     cycles_min = machine.full_flow_m3_min * duty * (1.0 - duty) / store_m3
     blow_kw_min = (
-        max(0.0, BLOWDOWN_POWER_SHARE * full - idle) * machine.blowdown_s / BLOWDOWN_TIME_CONSTANTS / 60.0
+        max(0.0, closed_share(machine) * full - idle) * machine.blowdown_s / BLOWDOWN_TIME_CONSTANTS / 60.0
     )
     return duty * full + (1.0 - duty) * idle + cycles_min * blow_kw_min
 
 
-def _vsd_power(machine: Machine, parabola: tuple[float, float, float, float], share: float) -> float:
-    low, a, b, c = parabola
+def _vsd_power(machine: Machine, parabola: PartLoad, share: float) -> float:
+    low, a, b, c = parabola[:4]
     if share >= low:
         return machine.full_power_kw * (a + share * (b + share * c))
     # Below its turndown it cycles between that and unloaded.
