@@ -46,7 +46,7 @@ def hvac_faults(site: Site) -> Iterator[Fault]:
 def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit) -> Iterator[Fault]:
     if hvac.mode != "control":
         return
-    if has_own_life(site, unit.device):
+    if has_own_life(site, unit.device) and unit.left_behind == "dead-man":
         yield from dead_man(place, f"unit '{name}'", unit.dead_man_s, site.tick_s)
         yield from heartbeat_pace(site, unit.heartbeat, f"unit '{name}'", unit.dead_man_s)
         if unit.heartbeat is None:
@@ -54,8 +54,8 @@ def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit
                 place,
                 f"unit '{name}' has no heartbeat, which mode \"control\" asks for: nothing tells it that the "
                 "agent is gone",
-                f'add heartbeat = "{unit.device}.heartbeat" (a word that the agent counts up), or set mode = '
-                '"advise"',
+                f'add heartbeat = "{unit.device}.heartbeat" (a word that the agent counts up); or, for a unit that '
+                'has no such word, left_behind = "comfort"; or set mode = "advise"',
                 table=True,
             )
     if not unit.cooling_kw and not unit.heating_kw:
@@ -102,12 +102,55 @@ def _comfort(place: Place, name: str, zone: Zone) -> Iterator[Fault]:
                 f"(comfort_{kind}_degc = {comfort:g}): empty hours would be held tighter than working hours",
                 f"set setback_{kind}_degc = {comfort:g} or further out",
             )
+    yield from _hard_limits(place, name, zone)
     if not zone.occupancy and zone.occupied is None:
         yield Fault(
             place,
             f"nobody says when zone '{name}' has people: neither occupancy nor occupied is given",
             'add occupancy = [{ days = "mon-fri", from = "06:00", to = "18:00" }]',
             table=True,
+        )
+
+
+def _hard_limits(place: Place, name: str, zone: Zone) -> Iterator[Fault]:
+    """With people and for goods: outside the comfort band, and 2 K apart."""
+    for key, value, inside, edge in (
+        (
+            "people_low_degc",
+            zone.people_low_degc,
+            zone.hard_low_degc > zone.comfort_low_degc,
+            "comfort_low_degc",
+        ),
+        (
+            "people_high_degc",
+            zone.people_high_degc,
+            zone.hard_high_degc < zone.comfort_high_degc,
+            "comfort_high_degc",
+        ),
+    ):
+        if inside:
+            limit = getattr(zone, edge)
+            yield Fault(
+                (*place, key),
+                f"zone '{name}': {key} = {value:g} lies inside the comfort band ({edge} = {limit:g})",
+                f"set {key} = {limit:g} or further out",
+            )
+    high = zone.goods_high_degc
+    if high is not None and high - zone.goods_low_degc < LEAST_DEAD_BAND_K:
+        yield Fault(
+            (*place, "goods_high_degc"),
+            f"zone '{name}': goods_low_degc = {zone.goods_low_degc:g} and goods_high_degc = {high:g} leave less than "
+            f"{LEAST_DEAD_BAND_K:g} K",
+            f"set goods_high_degc = {zone.goods_low_degc + LEAST_DEAD_BAND_K:g} or more",
+        )
+    elif zone.goods_low_degc > zone.comfort_high_degc - LEAST_DEAD_BAND_K or (
+        high is not None and high < zone.comfort_low_degc + LEAST_DEAD_BAND_K
+    ):
+        yield Fault(
+            (*place, "goods_low_degc"),
+            f"zone '{name}': what the goods need ({zone.goods_low_degc:g} to {high or 50.0:g} degC) leaves no "
+            f"{LEAST_DEAD_BAND_K:g} K of the comfort band",
+            "correct goods_low_degc, goods_high_degc or the comfort band",
         )
 
 

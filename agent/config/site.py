@@ -218,6 +218,11 @@ class Unit(Part):
     min_run_s: float = Field(default=600.0, ge=0, description="Least run time.")
     min_stop_s: float = Field(default=600.0, ge=0, description="Least stop time.")
     max_starts_per_hour: int = Field(default=4, ge=1, le=30, description="Start limit.")
+    left_behind: Literal["dead-man", "comfort"] = Field(
+        default="dead-man",
+        description="What makes it safe when the agent dies: its own dead-man, or, where it has none, that "
+        "set-points never leave the comfort band and it is never switched off.",
+    )
 
 
 class ZoneModel(Part):
@@ -259,10 +264,44 @@ class Zone(Part):
     comfort_high_degc: float = Field(default=25.0, ge=10, le=35, description="Upper edge while occupied.")
     setback_low_degc: float = Field(default=15.0, ge=4, le=30, description="Lower edge while empty.")
     setback_high_degc: float = Field(default=30.0, ge=10, le=40, description="Upper edge while empty.")
+    people_low_degc: float | None = Field(
+        default=None, ge=0, le=30, description="With people never colder; 15, or comfort_low_degc if lower."
+    )
+    people_high_degc: float | None = Field(
+        default=None,
+        ge=15,
+        le=45,
+        description="With people never warmer; 27.8 (82 degF), or comfort_high_degc if higher.",
+    )
+    goods_low_degc: float = Field(
+        default=5.0, ge=-30, le=25, description="Never colder, for goods and pipes: below, it is heated."
+    )
+    goods_high_degc: float | None = Field(
+        default=None, ge=0, le=50, description="Never warmer, for goods: above, it is cooled."
+    )
+    max_step_k: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="A set-point moves by no more in one write, if the device needs it.",
+    )
+    step_interval_s: float = Field(
+        default=900.0, ge=0, le=7200, description="And so long after the write before; with max_step_k."
+    )
     occupancy: tuple[WeekTime, ...] = Field(default=(), strict=False, description="Hours with people.")
     model: ZoneModel | None = Field(
         default=None, description="Grey box; without it the schedule is set-back + optimum start."
     )
+
+    @property
+    def hard_low_degc(self) -> float:
+        """The hard floor with people, [degC]."""
+        return min(15.0, self.comfort_low_degc) if self.people_low_degc is None else self.people_low_degc
+
+    @property
+    def hard_high_degc(self) -> float:
+        """The hard ceiling with people, [degC]; the default is where Cal/OSHA section 3396 begins to act."""
+        return max(27.8, self.comfort_high_degc) if self.people_high_degc is None else self.people_high_degc
 
 
 class Hvac(Part):
@@ -273,6 +312,9 @@ class Hvac(Part):
     )
     outdoor_temp: TagId | None = Field(default=None, description="Outdoor temperature.")
     solar: TagId | None = Field(default=None, description="Global irradiance, W/m2.")
+    override_hold_h: float = Field(
+        default=4.0, ge=0.25, le=72, description="What someone on site has moved is left alone for so long."
+    )
     units: dict[Identifier, Unit] = Field(default_factory=dict, description="Units.")
     zones: dict[Identifier, Zone] = Field(default_factory=dict, description="Zones.")
 

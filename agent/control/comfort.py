@@ -1,186 +1,280 @@
-"""The guard of the zones: which set-points may leave, and when a zone is left alone."""
+"""The guard of the zones: which set-points may leave, and when a zone is left alone.
+
+Order of authority: frost, heat and goods; whoever is on site; the device's own timers; the plan.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.config.site import Hvac, Zone
+from agent.config.parts import Point
+from agent.config.site import Hvac, Unit, Zone
+from agent.control.comfort_limits import allowed, danger, device_range, edges, may_follow, stepped
+from agent.control.comfort_sensor import SensorWatch
+from agent.control.comfort_units import UnitSwitch
 from agent.domain import Command, Refusal, Snapshot, ZoneStep
+from agent.planner.hvac_schedule import is_occupied
 
 # Set-points are supervisory: a command not sent within this time waits for the next tick.
-_LIFE_S = 60.0
-# Heating stays this far below cooling, so that the two never work against each other.
-DEAD_BAND_K = 2.0
-# Someone on site moved a set-point: hands off for this long.
-OVERRIDE_HOLD_S = 4 * 3600.0
+_LIFE = timedelta(seconds=60)
 _SAME_K = 0.05
-# A sensor that shows the same value for this long is frozen; one outside this range or jumping is broken.
-_FROZEN_S = 3600.0 * 6
-_FROZEN_K = 1e-6
-_PLAUSIBLE_DEGC = (-20.0, 60.0)
-_JUMP_K_PER_5_MIN = 3.0
+# A write that did not come through is tried again after this long: set-points wear the device's memory.
+_RETRY = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
 class _ZonePast:
-    written: dict[str, float]
+    """Set-points as confirmed and as asked for, each with its instant."""
+
+    written: dict[str, tuple[float, datetime]] = field(default_factory=dict)
+    asked: dict[str, tuple[float, datetime]] = field(default_factory=dict)
     override_until: datetime | None = None
-    value: float | None = None
-    value_at: datetime | None = None
-    moved_at: datetime | None = None
-    bad_until: datetime | None = None
 
 
 class ComfortGuard:
-    """Remembers what was written to each zone and what its sensor has shown."""
+    """Remembers what was written to each zone and unit, and what the sensors have shown."""
 
-    def __init__(self, hvac: Hvac, writable: frozenset[str]) -> None:
+    def __init__(
+        self,
+        hvac: Hvac,
+        writable: frozenset[str],
+        points: Mapping[str, Point] | None = None,
+        timezone: str = "UTC",
+    ) -> None:
         self._hvac = hvac
         self._writable = writable
-        self._past = {name: _ZonePast({}) for name in hvac.zones}
-        self._enabled: dict[str, float] = {}
+        self._timezone = timezone
+        self._hold = timedelta(hours=hvac.override_hold_h)
+        self._ranges = {
+            tag: device_range((points or {}).get(tag))
+            for zone in hvac.zones.values()
+            for tag in (zone.heating_setpoint, zone.cooling_setpoint)
+            if tag is not None
+        }
+        self._watch = {name: SensorWatch() for name in hvac.zones}
+        self._past = {name: _ZonePast() for name in hvac.zones}
+        self._units = {name: UnitSwitch(unit, self._hold) for name, unit in hvac.units.items()}
+        self._owed: dict[str, datetime] = {}
         self._beat = 0
+        self._now: datetime | None = None
 
     def sensor_fault(self, name: str, snapshot: Snapshot) -> str:
-        """Why the zone's temperature may not be used now; "" where it may."""
-        zone, past, now = self._hvac.zones[name], self._past[name], snapshot.at
-        value = snapshot.value(zone.temp)
-        if value is None:
-            return "zone temperature is unknown"
-        low, high = _PLAUSIBLE_DEGC
-        if not low <= value <= high:
-            return f"zone temperature {value:.1f} degC is implausible"
-        if past.value is not None and past.value_at is not None:
-            span_s = max((now - past.value_at).total_seconds(), 300.0)
-            if abs(value - past.value) > _JUMP_K_PER_5_MIN * span_s / 300.0:
-                past.bad_until = now + timedelta(minutes=15)
-        if past.value is None or abs(value - past.value) > _FROZEN_K or past.moved_at is None:
-            past.moved_at = now
-        past.value, past.value_at = value, now
-        if past.bad_until is not None and now < past.bad_until:
-            return "zone temperature has jumped"
-        if (now - past.moved_at).total_seconds() > _FROZEN_S:
-            return "zone temperature is frozen"
-        return ""
+        """Why the zone's temperature may not be used now; "" where it may. Once a tick."""
+        return self._watch[name].look(snapshot.readings.get(self._hvac.zones[name].temp), snapshot.at)
+
+    def temp_degc(self, name: str) -> float | None:
+        """The zone's temperature as far as it may be used: for 15 min of silence, the last one."""
+        return self._watch[name].value_degc
 
     def commands(
         self, snapshot: Snapshot, steps: Mapping[str, ZoneStep | None], plan_id: str
     ) -> tuple[list[Command], list[Refusal]]:
         """Commands for the zones' steps in force; a zone with step None is handed back."""
+        self._now = snapshot.at
         out: list[Command] = []
         refusals: list[Refusal] = []
-        enabled: dict[str, bool] = {}
+        wishes: dict[str, list[bool]] = {}
+        needed: set[str] = set()
+        urgent: set[str] = set()
         for name, zone in self._hvac.zones.items():
-            step = steps.get(name)
+            step, unit = steps.get(name), self._hvac.units.get(zone.unit)
             if step is None:
-                out += self._hand_back(name, zone, snapshot)
+                self._hand_back(name)
+                # Nobody watches this zone: its unit must be free to do so itself.
+                needed.add(zone.unit)
                 continue
-            enabled[zone.unit] = enabled.get(zone.unit, False) or step.enable
+            people, temp = self._people(zone, snapshot), self._watch[name].value_degc
+            peril = "" if temp is None else danger(zone, temp, people=people)
+            low, high = edges(zone, unit, people=people)
+            outside = temp is not None and not low <= temp <= high
+            wishes.setdefault(zone.unit, []).append(step.enable)
+            if people or peril or outside:
+                needed.add(zone.unit)
+            if peril:
+                urgent.add(zone.unit)
             held = self._override(name, zone, snapshot)
-            if held is not None:
+            if held is not None and not peril:
                 refusals.append(Refusal(name, "set-points", "someone on site moved the set-point", held))
                 continue
-            heating, cooling = _clamped(zone, step)
-            for tag, value in ((zone.heating_setpoint, heating), (zone.cooling_setpoint, cooling)):
-                self._put(out, name, snapshot, tag, value, step.reason, plan_id)
-        out += self._units(snapshot, enabled, plan_id)
-        return out, refusals
+            refused = self._steer(out, name, zone, unit, snapshot, step, plan_id, people=people, peril=peril)
+            if refused:
+                refusals.append(Refusal(name, "set-points", refused))
+        self._switch(out, refusals, snapshot, wishes, needed, urgent, plan_id)
+        return out + self._pay_owed(snapshot), refusals
 
-    def wrote(self, tag: str, value: float) -> None:
-        """A set-point was written and read back."""
+    def wrote(self, tag: str, value: float | None) -> None:
+        """A value was written and read back; None: the point was handed back."""
+        self._owed.pop(tag, None)
+        if value is None or self._now is None:
+            return
         for name, zone in self._hvac.zones.items():
             if tag in (zone.heating_setpoint, zone.cooling_setpoint):
-                self._past[name].written[tag] = value
+                self._past[name].written[tag] = value, self._now
+                self._past[name].asked.pop(tag, None)
+        for switch in self._units.values():
+            switch.wrote(tag, value, self._now)
 
     def hand_back_all(self, snapshot: Snapshot) -> list[Command]:
         """Every written point of every zone and unit back to what stood there."""
-        out: list[Command] = []
-        for name, zone in self._hvac.zones.items():
-            out += self._hand_back(name, zone, snapshot)
-        not_after = snapshot.at + timedelta(seconds=_LIFE_S)
-        self._enabled.clear()
-        out += [
-            Command(unit.enable, None, not_after, "hand back")
-            for unit in self._hvac.units.values()
-            if unit.enable in self._writable and unit.enable is not None
-        ]
-        return out
+        for name in self._hvac.zones:
+            self._hand_back(name)
+        for switch in self._units.values():
+            self._give_back(switch.release())
+        return self._pay_owed(snapshot, again=True)
 
-    def _units(self, snapshot: Snapshot, enabled: Mapping[str, bool], plan_id: str) -> list[Command]:
-        self._beat = (self._beat + 1) % 65536
-        not_after = snapshot.at + timedelta(seconds=_LIFE_S)
-        out: list[Command] = []
-        for name, unit in self._hvac.units.items():
-            if name not in enabled:
-                # None of its zones is steered: off by our order it would stay off for nobody's reason.
-                if self._enabled.pop(name, None) is not None and unit.enable is not None:
-                    out.append(Command(unit.enable, None, not_after, "hand back"))
+    def owed(self, snapshot: Snapshot) -> list[Command]:
+        """What was to be handed back and has not come through yet, when another attempt is due."""
+        return self._pay_owed(snapshot)
+
+    def _people(self, zone: Zone, snapshot: Snapshot) -> bool:
+        """Whether people are in: the contact says, or the calendar where there is none."""
+        contact = snapshot.value(zone.occupied)
+        due = is_occupied(zone, self._timezone, snapshot.at)
+        return contact >= 0.5 or (due and bool(zone.occupancy)) if contact is not None else due
+
+    def _steer(
+        self,
+        out: list[Command],
+        name: str,
+        zone: Zone,
+        unit: Unit | None,
+        snapshot: Snapshot,
+        step: ZoneStep,
+        plan_id: str,
+        *,
+        people: bool,
+        peril: str,
+    ) -> str:
+        """Put the zone's commands; why there are none where the limits leave no pair."""
+        heating, cooling, reason = step.heating_setpoint_degc, step.cooling_setpoint_degc, step.reason
+        if peril == "cold":
+            heating, reason = max(heating, zone.comfort_low_degc), "too cold: heated whatever the plan"
+        elif peril == "hot":
+            cooling, reason = min(cooling, zone.comfort_high_degc), "too hot: cooled whatever the plan"
+        anything = device_range(None)
+        of_heating = self._ranges.get(zone.heating_setpoint or "", anything)
+        of_cooling = self._ranges.get(zone.cooling_setpoint or "", anything)
+        pair = allowed(heating, cooling, edges(zone, unit, people=people), of_heating, of_cooling)
+        if pair is None:
+            return "site and device leave no pair of set-points 2 K apart"
+        put: dict[str, float] = {}
+        sides = ((zone.heating_setpoint, pair[0], of_heating), (zone.cooling_setpoint, pair[1], of_cooling))
+        for tag, wanted, device in sides:
+            if tag is None or tag not in self._writable:
                 continue
-            if unit.enable is not None and unit.enable in self._writable:
-                value = float(enabled[name])
-                standing = snapshot.value(unit.enable)
-                if standing is None:
-                    standing = self._enabled.get(name)
-                self._enabled[name] = value
-                if standing is None or abs(standing - value) > 0.5:
+            standing = self._standing(name, tag, snapshot)
+            value = wanted
+            if standing is not None and not peril:
+                value = stepped(wanted, standing, zone.max_step_k)
+                if value != wanted:  # a part of the way: whole steps of the device
+                    value = device.origin_degc + device.step_k * round(
+                        (value - device.origin_degc) / device.step_k
+                    )
+            if standing is not None and abs(standing - value) <= max(_SAME_K, 0.49 * device.step_k):
+                continue
+            pause_s = zone.step_interval_s if zone.max_step_k is not None and not peril else 0.0
+            if self._too_soon(name, tag, value, max(pause_s, device.least_interval_s), snapshot.at):
+                continue
+            put[tag] = value
+        for tag, value in put.items():
+            heats = tag == zone.heating_setpoint
+            other = zone.cooling_setpoint if heats else zone.heating_setpoint
+            standing = self._standing(name, tag, snapshot)
+            beside = None if other is None else self._standing(name, other, snapshot)
+            # Each write must stand alone, should the next one never come; the other goes first where not.
+            if may_follow(value, value if standing is None else standing, beside, heating=heats):
+                self._past[name].asked[tag] = value, snapshot.at
+                out.append(Command(tag, round(value, 3), snapshot.at + _LIFE, reason, plan_id))
+        return ""
+
+    def _standing(self, name: str, tag: str, snapshot: Snapshot) -> float | None:
+        """What stands in the device: as read since the last write, else as written."""
+        written = self._past[name].written.get(tag)
+        reading = snapshot.readings.get(tag)
+        value = snapshot.value(tag)
+        if value is None or reading is None or (written is not None and reading.at <= written[1]):
+            return None if written is None else written[0]
+        return value
+
+    def _too_soon(self, name: str, tag: str, value: float, pause_s: float, now: datetime) -> bool:
+        past = self._past[name]
+        asked, written = past.asked.get(tag), past.written.get(tag)
+        if asked is not None and abs(asked[0] - value) <= _SAME_K and now - asked[1] < _RETRY:
+            return True
+        return written is not None and now - written[1] < timedelta(seconds=pause_s)
+
+    def _switch(
+        self,
+        out: list[Command],
+        refusals: list[Refusal],
+        snapshot: Snapshot,
+        wishes: Mapping[str, list[bool]],
+        needed: set[str],
+        urgent: set[str],
+        plan_id: str,
+    ) -> None:
+        """Enable and heartbeat of the units; one none of whose zones is steered is handed back."""
+        self._beat = (self._beat + 1) % 65536
+        not_after = snapshot.at + _LIFE
+        for name, switch in self._units.items():
+            unit = self._hvac.units[name]
+            if name not in wishes:
+                self._give_back(switch.release())
+                continue
+            if unit.enable is not None and unit.enable in self._writable and unit.left_behind == "dead-man":
+                wanted = name in needed or any(wishes[name])
+                value, rule, until = switch.decide(snapshot, wanted=wanted, urgent=name in urgent)
+                if rule:
+                    refusals.append(Refusal(name, "enable", rule, until))
+                elif value is not None:
                     out.append(Command(unit.enable, value, not_after, "schedule", plan_id))
             if unit.heartbeat is not None and unit.heartbeat in self._writable:
                 out.append(Command(unit.heartbeat, float(self._beat), not_after, "alive", plan_id))
-        return out
 
     def _override(self, name: str, zone: Zone, snapshot: Snapshot) -> datetime | None:
         """Until when the zone is left to whoever moved its set-point; None when it is ours."""
         past = self._past[name]
+        switch = self._units.get(zone.unit)
         for tag in (zone.heating_setpoint, zone.cooling_setpoint):
             if tag is None or tag not in past.written:
                 continue
-            standing = snapshot.value(tag)
-            if standing is not None and abs(standing - past.written[tag]) > _SAME_K:
-                past.override_until = snapshot.at + timedelta(seconds=OVERRIDE_HOLD_S)
-                past.written[tag] = standing
+            standing, (value, at) = snapshot.value(tag), past.written[tag]
+            reading = snapshot.readings.get(tag)
+            # A reading from before the write says nothing about what was done after it.
+            if standing is None or reading is None or reading.at <= at:
+                continue
+            if abs(standing - value) <= max(_SAME_K, 0.51 * self._ranges[tag].step_k):
+                continue
+            if switch is not None and switch.was_alone(snapshot.at):
+                # Our line was down: the unit went back to its own programme, nobody has moved anything.
+                past.written.pop(tag)
+                continue
+            past.override_until = snapshot.at + self._hold
+            past.written[tag] = standing, reading.at
         if past.override_until is not None and snapshot.at < past.override_until:
             return past.override_until
         past.override_until = None
         return None
 
-    def _hand_back(self, name: str, zone: Zone, snapshot: Snapshot) -> list[Command]:
+    def _hand_back(self, name: str) -> None:
         past = self._past[name]
-        not_after = snapshot.at + timedelta(seconds=_LIFE_S)
-        out = [
-            Command(tag, None, not_after, "hand back")
-            for tag in (zone.heating_setpoint, zone.cooling_setpoint)
-            if tag is not None and tag in past.written
-        ]
+        self._give_back([*past.written, *(tag for tag in past.asked if tag not in past.written)])
         past.written.clear()
-        return out
+        past.asked.clear()
 
-    def _put(
-        self,
-        out: list[Command],
-        name: str,
-        snapshot: Snapshot,
-        tag: str | None,
-        value: float,
-        reason: str,
-        plan_id: str,
-    ) -> None:
-        if tag is None or tag not in self._writable:
-            return
-        standing = snapshot.value(tag)
-        if standing is None:
-            standing = self._past[name].written.get(tag)
-        if standing is not None and abs(standing - value) <= _SAME_K:
-            return
-        not_after = snapshot.at + timedelta(seconds=_LIFE_S)
-        out.append(Command(tag, value, not_after, reason, plan_id))
+    def _give_back(self, tags: list[str]) -> None:
+        for tag in tags:
+            self._owed.setdefault(tag, datetime.min)
 
-
-def _clamped(zone: Zone, step: ZoneStep) -> tuple[float, float]:
-    """Set-points inside the zone's own edges, heating at least the dead-band below cooling, in tenths."""
-    low = min(zone.setback_low_degc, zone.comfort_low_degc)
-    high = max(zone.setback_high_degc, zone.comfort_high_degc)
-    cooling = min(max(step.cooling_setpoint_degc, low + DEAD_BAND_K), high)
-    heating = min(max(step.heating_setpoint_degc, low), cooling - DEAD_BAND_K)
-    return round(heating, 1), round(cooling, 1)
+    def _pay_owed(self, snapshot: Snapshot, *, again: bool = False) -> list[Command]:
+        """Hand-backs that are due; one that fails is tried again until it is confirmed."""
+        due = [
+            tag
+            for tag, asked_at in self._owed.items()
+            if again or asked_at == datetime.min or snapshot.at - asked_at >= _RETRY
+        ]
+        for tag in due:
+            self._owed[tag] = snapshot.at
+        return [Command(tag, None, snapshot.at + _LIFE, "hand back") for tag in due]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from agent.config.site import Hvac, Site
 from agent.control.comfort import ComfortGuard
+from agent.control.comfort_limits import as_left_behind
 from agent.control.mode import ModeSwitch
 from agent.daemon.hvac_memory import OBSERVED_DAYS, HvacMemory, site_past
 from agent.domain import Command, HvacPlan, Mode, Snapshot, ZoneStep
@@ -37,9 +38,10 @@ class HvacRuntime:
 
     def __init__(self, site: Site, writable: frozenset[str]) -> None:
         assert site.hvac is not None
+        self._hvac: Hvac = as_left_behind(site.hvac)
+        site = site.model_copy(update={"hvac": self._hvac})
         self._site = site
-        self._hvac: Hvac = site.hvac
-        self._guard = ComfortGuard(self._hvac, writable)
+        self._guard = ComfortGuard(self._hvac, writable, site.points, site.site.timezone)
         self.switch = ModeSwitch(Mode(self._hvac.mode))
         self._memory = HvacMemory(site)
         self._learning = self.switch.ceiling is Mode.CONTROL and not self._memory.has_model
@@ -104,8 +106,8 @@ class HvacRuntime:
             self._fresh = None
         return self._commands(snapshot, faults, events)
 
-    def wrote(self, tag: str, value: float) -> None:
-        """A set-point was written and read back."""
+    def wrote(self, tag: str, value: float | None) -> None:
+        """A set-point was written and read back; None: it was handed back."""
         self._guard.wrote(tag, value)
 
     def hand_back(self, snapshot: Snapshot) -> list[Command]:
@@ -137,7 +139,7 @@ class HvacRuntime:
 
     def _commands(self, snapshot: Snapshot, faults: Mapping[str, str], events: Events) -> list[Command]:
         if self.switch.mode is not Mode.CONTROL:
-            return self.hand_back(snapshot) if self._was_controlling else []
+            return self.hand_back(snapshot) if self._was_controlling else self._guard.owed(snapshot)
         if self.plan is None:
             return []
         self._was_controlling = True
@@ -173,7 +175,7 @@ class HvacRuntime:
         masses: dict[str, float] = {}
         people: dict[str, bool] = {}
         for name, zone in hvac.zones.items():
-            temps[name] = None if faults[name] else snapshot.value(zone.temp)
+            temps[name] = None if faults[name] else self._guard.temp_degc(name)
             # Without a model's own estimate (below) the air's mean of half a day stands for the mass.
             mass = self._mean(history, zone.temp, snapshot.at, hours=_MASS_H)
             if mass is not None:

@@ -316,7 +316,7 @@ class Daemon:
         self.gate.written(command.tag, now)
         self.signs.wrote(command.tag, now)
         self._write_faults.pop(command.tag, None)
-        if self.hvac is not None and command.value is not None:
+        if self.hvac is not None:
             self.hvac.wrote(command.tag, command.value)
         if command.reason == "alive":
             return

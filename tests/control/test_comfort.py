@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from agent.config.parts import WeekTime
 from agent.config.site import Hvac, Unit, Zone
 from agent.control.comfort import ComfortGuard
 from agent.domain import Quality, Reading, Snapshot, ZoneStep
@@ -15,7 +16,10 @@ TAGS = frozenset({"r.heat", "r.cool", "r.on", "r.beat"})
 @pytest.fixture
 def guard() -> ComfortGuard:
     unit = Unit(device="r", enable="r.on", heartbeat="r.beat")
-    zone = Zone(unit="rtu", temp="r.temp", heating_setpoint="r.heat", cooling_setpoint="r.cool")
+    hours = (WeekTime(days="sun"),)  # START is a Monday: nobody is in
+    zone = Zone(
+        unit="rtu", temp="r.temp", heating_setpoint="r.heat", cooling_setpoint="r.cool", occupancy=hours
+    )
     return ComfortGuard(Hvac(mode="control", units={"rtu": unit}, zones={"hall": zone}), TAGS)
 
 
@@ -68,7 +72,7 @@ def test_zone_without_a_step_is_handed_back_once(guard):
     first, _ = guard.commands(seen(1, heat=20.0, cool=25.0), {"hall": None}, "p")
     second, _ = guard.commands(seen(2), {"hall": None}, "p")
 
-    assert {(c.tag, c.value) for c in first} == {("r.heat", None), ("r.cool", None), ("r.on", None)}
+    assert {(c.tag, c.value) for c in first} == {("r.heat", None), ("r.cool", None)}
     assert second == []
 
 
