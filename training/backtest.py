@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,10 @@ from training.clean import learnable
 from training.dataset import Frame
 from training.export import export
 from training.fit import fit, make_contract
+from training.fitted import Fitted
 from training.origins import Plan, with_replays
 from training.references import Answer, Tick, limits_of, naive, seasonal, statistical
+from training.windows import Windows
 
 Array = NDArray[np.float64]
 
@@ -44,14 +47,17 @@ def run_backtest(
         raise DataError(
             f"no model {', '.join(unknown)}", where="--models", fix=f"name some of {', '.join(MODELS)}"
         )
+    # Trees and ensemble come from one fit: the trees are the same either way.
+    parts = ("trees", "network") if "ensemble" in models else ("trees",)
+    learn = cache(lambda: _trained(frame, plan, parts, tick))
     methods: dict[str, Callable[[Frame, Plan, Tick], Answer]] = {
         "daily": lambda f, p, t: seasonal(f, p, 1, t),
         "weekly": lambda f, p, t: seasonal(f, p, 7, t),
         "naive": naive,
         "mstl": lambda f, p, t: statistical(f, p, "mstl", t),
         "autoets": lambda f, p, t: statistical(f, p, "autoets", t),
-        "lgbm": lambda f, p, t: _learned(f, p, ("trees",), t, edge=False),
-        "ensemble": lambda f, p, t: _learned(f, p, ("trees", "network"), t, edge=True),
+        "lgbm": lambda f, p, t: _learned(f, p, learn, t, edge=False),
+        "ensemble": lambda f, p, t: _learned(f, p, learn, t, edge=True),
     }
     return [Result(name, *methods[name](frame, plan, tick)) for name in models]
 
@@ -97,24 +103,35 @@ def score(frame: Frame, plan: Plan, results: Sequence[Result]) -> dict[str, dict
     return out
 
 
-def _learned(frame: Frame, plan: Plan, parts: Collection[str], tick: Tick, *, edge: bool) -> Answer:
-    """Train once before the end of training; with `edge` run it as the gateway would, in time order.
+Trained = tuple[Fitted, Windows, Frame]
 
-    Too little to learn from is no error: the naive rule forecasts, as on a gateway, and the notes say why.
+
+def _learned(
+    frame: Frame, plan: Plan, learn: Callable[[], Trained | str], tick: Tick, *, edge: bool
+) -> Answer:
+    """The model trained once before the end of training; with `edge` run as the gateway would, in time order.
+
+    Without `edge` it is the trees alone, their offsets static. Too little to learn from is no error: the naive rule
+    forecasts, as on a gateway, and the notes say why.
     """
-    model: Model | None = None
-    notes: dict[str, object]
-    try:
-        model, notes = _trained(frame, plan, parts, tick)
-    except DataError as error:
-        notes = {"untrained": error.what}
-        if not edge:
-            quantiles, rules = naive(frame, plan, tick)
-            return quantiles, notes | rules
+    trained = learn()
+    if isinstance(trained, str):
+        quantiles, said = _as_on_a_gateway(frame, plan, None, tick) if edge else naive(frame, plan, tick)
+        return quantiles, {"untrained": trained, **said}
+    fitted, windows, learned_from = trained
+    model_bytes = export(
+        fitted if edge else fitted.trees_alone(),
+        windows,
+        learned_from,
+        end_row=plan.train_end_row,
+        seed=plan.seed,
+        holidays=plan.holidays,
+    )
+    model = load_model(model_bytes)
+    notes: dict[str, object] = {"fit": dict(fitted.metrics), "model_bytes": len(model_bytes)}
     if edge:
         quantiles, said = _as_on_a_gateway(frame, plan, model, tick)
         return quantiles, notes | said
-    assert model is not None
     out = []
     for origin in plan.origins:
         history, known = _seen_from(frame, plan, origin)
@@ -123,31 +140,34 @@ def _learned(frame: Frame, plan: Plan, parts: Collection[str], tick: Tick, *, ed
     return np.stack(out), notes
 
 
-def _trained(frame: Frame, plan: Plan, parts: Collection[str], tick: Tick) -> tuple[Model, dict[str, object]]:
-    contract = make_contract(
-        frame,
-        target=plan.target,
-        unit=plan.unit,
-        horizon=plan.horizon,
-        tz=plan.tz,
-        known=plan.known,
-        hist_days=plan.hist_days,
-        limits=plan.limits,
-        end_row=plan.train_end_row,
-    )
-    frame = learnable(frame, plan.target, plan.train_end_row)
-    fitted, windows = fit(
-        frame,
-        contract,
-        end_row=plan.train_end_row,
-        seed=plan.seed,
-        quick=plan.quick,
-        holidays=plan.holidays,
-        parts=parts,
-        tick=tick,
-    )
-    model_bytes = export(fitted, windows, frame, end_row=plan.train_end_row, seed=plan.seed)
-    return load_model(model_bytes), {"fit": dict(fitted.metrics), "model_bytes": len(model_bytes)}
+def _trained(frame: Frame, plan: Plan, parts: Collection[str], tick: Tick) -> Trained | str:
+    """What a fit on the rows before the end of training leaves, or why there can be none."""
+    try:
+        contract = make_contract(
+            frame,
+            target=plan.target,
+            unit=plan.unit,
+            horizon=plan.horizon,
+            tz=plan.tz,
+            known=plan.known,
+            hist_days=plan.hist_days,
+            limits=plan.limits,
+            end_row=plan.train_end_row,
+        )
+        frame = learnable(frame, plan.target, plan.train_end_row)
+        fitted, windows = fit(
+            frame,
+            contract,
+            end_row=plan.train_end_row,
+            seed=plan.seed,
+            quick=plan.quick,
+            holidays=plan.holidays,
+            parts=parts,
+            tick=tick,
+        )
+    except DataError as error:
+        return error.what
+    return fitted, windows, frame
 
 
 def _as_on_a_gateway(frame: Frame, plan: Plan, model: Model | None, tick: Tick) -> Answer:

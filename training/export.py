@@ -57,6 +57,7 @@ def export(
                 "seen_high": float(known_values.max()),
                 "max_flat_steps": longest_flat_run(values),
                 "gap_proof": fitted.metrics["ratio_naive_blind"] <= TRIAL_RATIO,
+                "known_proof": fitted.metrics["ratio_naive_unknown"] <= TRIAL_RATIO,
             }
         ),
         "fc.metrics": json.dumps({name: round(value, 6) for name, value in fitted.metrics.items()}),

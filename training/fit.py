@@ -172,13 +172,18 @@ def fit(
     calibrated = np.sort(mixed + offsets, axis=2)
     most = min(12 if quick else 40, len(judge))
     picked = np.unique(np.linspace(0, len(judge) - 1, most).astype(np.int64))
-    blind_set = compute_features(
-        windows, scales, judge[picked], seed=seed, blind_steps=contract.steps_per_day
-    )
-    blind = (1 - share) * tree_predict(on_trial_trees, blind_set)
-    if share > 0:
-        blind = blind + share * network_predict(on_trial, blind_set, scales)
-    blind = np.sort(np.sort(blind, axis=2) + offsets, axis=2)
+
+    def with_loss(*, blind_steps: int = 0, without_known: bool = False) -> Array:
+        """What the trial's model says when something is hidden from it."""
+        less = compute_features(
+            windows, scales, judge[picked], seed=seed, blind_steps=blind_steps, without_known=without_known
+        )
+        said = (1 - share) * tree_predict(on_trial_trees, less)
+        if share > 0:
+            said = said + share * network_predict(on_trial, less, scales)
+        return np.sort(np.sort(said, axis=2) + offsets, axis=2)
+
+    day = contract.steps_per_day
     metrics = {
         "judge_pinball": pinball(judge_set.truth.astype(np.float64), calibrated),
         "judge_coverage": coverage(judge_set.truth.astype(np.float64), calibrated),
@@ -188,13 +193,20 @@ def fit(
         "network_share": share,
         "ratio_naive": _ratio_naive(windows, judge[picked], judge_set.truth[picked], calibrated[picked]),
         "ratio_naive_blind": _ratio_naive(
-            windows, judge[picked], judge_set.truth[picked], blind, blind_steps=contract.steps_per_day
+            windows, judge[picked], judge_set.truth[picked], with_loss(blind_steps=day), blind_steps=day
         ),
+        "ratio_naive_unknown": _ratio_naive(
+            windows, judge[picked], judge_set.truth[picked], with_loss(without_known=True)
+        )
+        if contract.known
+        else 0.0,
         **_mix_ratios(windows, judge[picked], judge_set.truth[picked], calibrated[picked]),
         "trees": float(size.trees),
         "leaves": float(size.leaves),
     }
-    return Fitted(contract, scales, tuple(boosters), networks, share, offsets, metrics), windows
+    tree_offsets = _static_offsets(judge_set.truth, np.sort(tree_judged, axis=2), frame.step_s)
+    fitted = Fitted(contract, scales, tuple(boosters), networks, share, offsets, metrics, tree_offsets)
+    return fitted, windows
 
 
 def split_origins(frame: Frame, contract: Contract, end_row: int, *, quick: bool) -> tuple[Index, Index]:

@@ -1,7 +1,7 @@
 """What a fit leaves behind, and its predictions by LightGBM and numpy themselves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightgbm as lgb
 import numpy as np
@@ -27,6 +27,12 @@ class Fitted:
     network_share: float
     offsets: Array
     metrics: dict[str, float]
+    # The offsets that the trees alone would carry.
+    tree_offsets: Array
+
+    def trees_alone(self) -> "Fitted":
+        """The same trees without the network: plain LightGBM quantiles with conformal offsets."""
+        return replace(self, networks=(), network_share=0.0, offsets=self.tree_offsets)
 
 
 def tree_predict(boosters: Sequence[lgb.Booster], features: FeatureSet) -> Array:

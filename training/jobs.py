@@ -1,18 +1,19 @@
 """One site's training as one job with a plain contract: paths in, a row of results out, in any process."""
 
+import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from agent.clock import cpu_s
 from agent.errors import DataError, TrimloadError
 from agent.inference.model import load_model
 from agent.units import CONVERSIONS
+from training.ahead import add_ahead, made_here
 from training.dataset import country_holidays, load_frame
 from training.fit import fit_target
 
@@ -44,33 +45,40 @@ class FitJob:
     seed: int = 1
     quick: bool = False
     name: str = ""
+    plan: Path | None = None
+    site: Path | None = None
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """`error` is None on success; `tries` counts attempts."""
+    """What came of a job. `error` is None on success; `tries` counts attempts; a `transient` error may pass by itself."""
 
     name: str
     target: str
-    model: str | None
-    model_sha256: str | None
-    metrics: str | None
-    error: str | None
-    fix: str | None
-    tries: int
+    model: str | None = None
+    model_sha256: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    fix: str | None = None
+    tries: int = 1
+    transient: bool = False
+    cpu_s: float = 0.0
 
 
 def run_job(job: FitJob, tick: Tick = lambda _: None) -> JobResult:
     """Fit, write OUT/TARGET.onnx atomically, say how it went. A fault of the data is a result, not an exception."""
+    began_s = cpu_s()
     try:
+        made = made_here(job.known, job.plan, job.site)
         frame = load_frame(
             job.data,
             time_column=job.time_column,
             columns=(job.target,),
-            known=job.known,
+            known=[name for name in job.known if name not in made],
             step_s=job.step_s,
             tz=job.tz,
         )
+        frame = add_ahead(frame, made, tz=job.tz, plan=job.plan, site=job.site, target=job.target)
         holidays = (
             country_holidays(
                 job.country, frame.first_at.date(), frame.end_at.date() + timedelta(days=HOLIDAYS_AHEAD_DAYS)
@@ -100,51 +108,22 @@ def run_job(job: FitJob, tick: Tick = lambda _: None) -> JobResult:
     except (TrimloadError, OSError) as error:
         fix = error.fix if isinstance(error, TrimloadError) else "check the path and its permissions"
         text = error.what if isinstance(error, TrimloadError) else str(error)
-        return JobResult(job.name, job.target, None, None, None, text, fix, 1)
-    model = load_model(model_bytes)
+        return JobResult(
+            job.name,
+            job.target,
+            error=text,
+            fix=fix,
+            transient=isinstance(error, OSError),
+            cpu_s=round(cpu_s() - began_s, 2),
+        )
     return JobResult(
         job.name,
         job.target,
         str(path),
         sha256(model_bytes).hexdigest(),
-        model.meta["fc.metrics"],
-        None,
-        None,
-        1,
+        json.loads(load_model(model_bytes).meta["fc.metrics"]),
+        cpu_s=round(cpu_s() - began_s, 2),
     )
-
-
-def run_jobs(jobs: Sequence[FitJob], *, processes: int, retries: int = 1) -> Iterator[JobResult]:
-    """Results as they come, from a local process pool. A crashed process costs its own job a retry, no other."""
-    waiting = dict.fromkeys(range(len(jobs)), 0)
-    for attempt in range(retries + 1):
-        failed: dict[int, JobResult] = {}
-        # spawn: a forked child would inherit onnxruntime's and LightGBM's threads half-way.
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            futures = {pool.submit(run_job, jobs[place]): place for place in waiting}
-            for future in as_completed(futures):
-                place = futures[future]
-                crash = future.exception()
-                if crash is not None:
-                    result = JobResult(
-                        jobs[place].name,
-                        jobs[place].target,
-                        None,
-                        None,
-                        None,
-                        f"the job's process failed: {crash!r}",
-                        "look for the out-of-memory killer, then run this site alone",
-                        attempt + 1,
-                    )
-                else:
-                    result = future.result()
-                if result.error is not None and crash is not None and attempt < retries:
-                    failed[place] = result
-                    continue
-                yield JobResult(**{**result.__dict__, "tries": attempt + 1})
-        if not failed:
-            return
-        waiting = dict.fromkeys(failed, attempt + 1)
 
 
 def closed_days(path: Path) -> frozenset[date]:

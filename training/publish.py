@@ -59,11 +59,11 @@ def publish(
     model_bytes, challenger = open_model(challenger_path)
     champion = open_model(champion_path)[1] if champion_path is not None else None
     contract = challenger.contract
-    if champion is not None and champion.contract.schema_sha256() != contract.schema_sha256():
+    if champion is not None and _forecasts(champion) != _forecasts(challenger):
         raise DataError(
-            "the model in force has another schema",
+            "the model in force forecasts something else",
             where=str(champion_path),
-            fix="judge it without --champion",
+            fix="name the one of the same target, unit, step, horizon and time zone",
         )
     trained_to_at = max(m.trained_to_at for m in (challenger, champion) if m is not None)
     first = max(0, frame.row_of(trained_to_at))
@@ -100,6 +100,17 @@ def publish(
     path = to / f"{challenger_path.stem}.json"
     write_atomically(path, json.dumps(manifest, indent=2).encode())
     return Published(verdict, path)
+
+
+def known_of(*models: Model | None) -> tuple[str, ...]:
+    """The known columns that any of the models asks for, in order."""
+    return tuple(dict.fromkeys(each.name for m in models if m is not None for each in m.contract.known))
+
+
+def _forecasts(model: Model) -> tuple[object, ...]:
+    """What two models must have in common to be compared; what they know ahead may differ."""
+    contract = model.contract
+    return contract.target, contract.unit, contract.step_s, contract.horizon, contract.tz
 
 
 def _replay(

@@ -82,13 +82,14 @@ def compute_features(
     seed: int,
     fault_share: float = 0.0,
     blind_steps: int = 0,
+    without_known: bool = False,
     keep_steps: int | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> FeatureSet:
     """Run the feature graph at each origin. A share of them first loses recent history or a known series.
 
-    `blind_steps` takes the last so many values from every window; `keep_steps` keeps that many steps of the horizon,
-    drawn at random, where memory is short. A model that has met gaps in training loses a quarter less when a day is missing, and next to nothing else.
+    `blind_steps` takes the last so many values from every window, `without_known` all that is known ahead;
+    `keep_steps` keeps that many steps of the horizon, drawn at random, where memory is short. A model that has met gaps in training loses a quarter less when a day is missing, and next to nothing else.
     """
     contract = windows.contract
     graph = GraphBuilder()
@@ -114,6 +115,8 @@ def compute_features(
             _spoil(inputs, contract, rng)
         if blind_steps:
             inputs["y_hist"][-blind_steps:] = np.nan
+        if without_known:
+            inputs["known"][:] = np.nan
         all_rows, flat = session.run(inputs)
         steps = np.sort(rng.permutation(horizon)[:kept]) if kept < horizon else slice(None)
         rows[place], base[place] = all_rows[steps], flat[steps, 0]
@@ -136,7 +139,10 @@ def _spoil(inputs: dict[str, F32], contract: Contract, rng: np.random.Generator)
         start = int(rng.integers(0, len(history) - length + 1))
         history[start : start + length] = np.nan
     else:
-        inputs["known"][:, int(rng.integers(len(contract.known)))] = np.nan
+        # One column or all, for ever or from now on: a plan that was never there, or that has ended.
+        columns = slice(None) if rng.random() < 0.5 else int(rng.integers(len(contract.known)))
+        first = 0 if rng.random() < 0.5 else contract.hist
+        inputs["known"][first:, columns] = np.nan
 
 
 def find_scales(frame: Frame, contract: Contract, end_row: int) -> Scales:

@@ -103,6 +103,15 @@ def _resolved(site: Site, base: Path) -> Site:
     updates = site.updates
     if updates is not None:
         updates = updates.model_copy(update={"root_file": base / updates.root_file})
+    production = site.production
+    if production is not None and production.file is not None:
+        production = production.model_copy(update={"file": base / production.file})
     return site.model_copy(
-        update={"storage": storage, "uplink": uplink, "models": models, "updates": updates}
+        update={
+            "storage": storage,
+            "uplink": uplink,
+            "models": models,
+            "updates": updates,
+            "production": production,
+        }
     )

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from agent.config.fault import Fault
 from agent.config.parts import minute_of_day, weekday_set
-from agent.config.site import Site, Tariff, Uplink
+from agent.config.site import Production, Site, Tariff, Uplink
 from agent.config.where import Place, nearest
 
 
 def site_faults(site: Site) -> Iterator[Fault]:
-    """Faults of [site], [tariff] and [uplink]."""
+    """Faults of [site], [tariff], [production] and [uplink]."""
     try:
         ZoneInfo(site.site.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -33,6 +33,29 @@ def site_faults(site: Site) -> Iterator[Fault]:
     yield from _tariff(site, site.tariff)
     if site.uplink is not None:
         yield from _uplink(site.uplink)
+    if site.production is not None:
+        yield from _production(site, site.production)
+
+
+def _production(site: Site, production: Production) -> Iterator[Fault]:
+    if production.file is None and production.topic is None:
+        yield Fault(
+            ("production",),
+            "[production] says neither where the plan is nor on which topic it comes",
+            'write file = "plan.csv", or topic = "plan" with an [uplink]',
+        )
+    if production.topic is not None and site.uplink is None:
+        yield Fault(
+            ("production", "topic"),
+            f'topic = "{production.topic}", and there is no broker to hear it from',
+            "add [uplink] broker, or write file instead",
+        )
+    if production.topic in {"mode", "update", "ask"}:
+        yield Fault(
+            ("production", "topic"),
+            f'the topic "{production.topic}" means something else to the agent',
+            'write topic = "plan"',
+        )
 
 
 def _nearest_zone(name: str) -> str | None:

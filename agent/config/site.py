@@ -358,6 +358,18 @@ class Updates(Part):
     )
 
 
+class Production(Part):
+    """[production]: what the plant plans to make, known ahead to the forecasts (docs/forecasting.md)."""
+
+    file: FilePath | None = Field(
+        default=None, description="CSV of time, line, planned_rate; read again whenever it changes."
+    )
+    topic: Identifier | None = Field(
+        default=None,
+        description="The same as a message on TOPIC_ROOT/SITE/down/TOPIC of the uplink's broker.",
+    )
+
+
 class Storage(Part):
     """[storage]: what stays on site."""
 
@@ -383,6 +395,7 @@ class Site(Part):
     devices: dict[Identifier, Device] = Field(min_length=1)
     stations: dict[Identifier, Station] = Field(default_factory=dict)
     hvac: Hvac | None = None
+    production: Production | None = None
     models: dict[str, FilePath] = Field(
         default_factory=dict, description="Forecast target (tag or station id) -> ONNX file."
     )

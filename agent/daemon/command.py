@@ -15,6 +15,7 @@ from agent.daemon.asks import Asks
 from agent.daemon.loop import Daemon
 from agent.daemon.messages import handler
 from agent.daemon.models import load_models
+from agent.daemon.production import ProductionPlan
 from agent.daemon.report import Reporter
 from agent.daemon.updates import Loaded, UpdateService, load_active
 from agent.drivers.build import build_driver
@@ -80,6 +81,9 @@ async def serve(loaded: Loaded, site_file: Path, state: Path) -> bool:
         reporter=Reporter(uplink, service=True),
         models=load_models(site, elapsed_s, loaded.models),
         plan_in_thread=True,
+        production=None
+        if site.production is None
+        else ProductionPlan(site.production, site.site.timezone, state / "production_plan.csv"),
     )
     stopped = asyncio.Event()
     restarts: list[str] = []

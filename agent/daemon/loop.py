@@ -12,10 +12,12 @@ from agent.clock import Clock
 from agent.config.site import Site
 from agent.control.gate import Gate, allow_list
 from agent.daemon.comfort import HvacRuntime
+from agent.daemon.known import known_ahead
 from agent.daemon.life import LifeSigns
 from agent.daemon.outlook import HORIZON, STEP_S, DemandForecast
+from agent.daemon.production import ProductionPlan
 from agent.daemon.report import Reporter
-from agent.daemon.rhythm import Nightly, night_work
+from agent.daemon.rhythm import Nightly, night_work, tell_forecast
 from agent.daemon.runtime import StationRuntime, station_runtimes
 from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
 from agent.drivers.base import Driver
@@ -45,12 +47,17 @@ class Daemon:
         models: dict[str, Model] | None = None,
         forecasters: dict[str, DemandForecast] | None = None,
         plan_in_thread: bool = False,
+        production: ProductionPlan | None = None,
     ) -> None:
         self.site, self.clock, self.drivers = site, clock, dict(drivers)
         self.history, self.ledger, self.reporter = history, ledger, reporter
         allowed = allow_list(site)
         self.gate = Gate(allowed, site.points)
+        self.production = production
+        self._production_version = 0
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
+        for runtime in self.stations.values():
+            runtime.foresight.known = known_ahead(site, runtime.station, production)
         self.hvac = HvacRuntime(site, allowed) if site.hvac is not None and site.hvac.zones else None
         self._plan_in_thread = plan_in_thread
         self._nightly = Nightly(site.site.timezone, clock.now())
@@ -121,6 +128,8 @@ class Daemon:
         events: list[tuple[str, datetime, dict[str, object]]] = []
         commands: list[Command] = []
         derived: dict[str, Reading] = {}
+        if self.production is not None:
+            self._look_at_production(self.production, snapshot.at, events)
         for runtime in self.stations.values():
             commands += self._decide(runtime, snapshot, events, derived)
         if self.hvac is not None:
@@ -214,7 +223,7 @@ class Daemon:
             unknown(at) if demand is None else Reading(demand, Quality.UNCERTAIN, at)
         )
         if foresight.forecast_due(at_s) and foresight.renew_forecast(at) and foresight.forecast is not None:
-            self._once(runtime, "forecast", foresight.forecast.source, events, at)
+            tell_forecast(runtime, foresight.forecast, events, at)
         if foresight.plan_due(at_s) and not runtime.planning:
             self._plan(runtime, at, events)
         if result.mode_changed:
@@ -351,6 +360,18 @@ class Daemon:
         self._write_faults[tag] = event + text
         events.append((event, now, {"tag": tag, "what": text}))
         log.warning(event, tag=tag, what=text)
+
+    def _look_at_production(
+        self,
+        plan: ProductionPlan,
+        at: datetime,
+        events: list[tuple[str, datetime, dict[str, object]]],
+    ) -> None:
+        events += plan.look(at)
+        if plan.version != self._production_version:
+            self._production_version = plan.version
+            for runtime in self.stations.values():
+                runtime.foresight.hurry()
 
     @staticmethod
     def _once(

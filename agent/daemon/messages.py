@@ -1,4 +1,4 @@
-"""What may come down from the fleet: wishes to do less. CONTROL is armed on site alone."""
+"""What may come down: wishes to do less, the production plan. CONTROL is armed on site alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = get_logger(__name__)
 def handler(
     daemon: Daemon, updates: UpdateService | None = None, asks: Asks | None = None
 ) -> Callable[[str, bytes], None]:
-    """A receiver for the uplink: `mode`, `update` and `ask` are understood, everything else is refused aloud."""
+    """A receiver for the uplink: `mode`, `update`, `ask` and the site's plan are understood, everything else is refused aloud."""
 
     def receive(name: str, content: bytes) -> None:
         if name == "update" and updates is not None:
@@ -28,6 +28,10 @@ def handler(
             return
         if name == "ask" and asks is not None:
             asks.take(content)
+            return
+        plan = daemon.production
+        if plan is not None and name == plan.topic:
+            plan.receive(content, daemon.clock.now())
             return
         request = read_mode(content) if name == "mode" else None
         if request is None:

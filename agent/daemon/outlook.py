@@ -14,6 +14,7 @@ from agent.config.site import Station, Tariff
 from agent.control.station import LookAhead, Outlook, StationControl
 from agent.control.view import StationView
 from agent.domain import Plan
+from agent.inference.contract import Contract
 from agent.inference.forecaster import Forecaster, QuantileForecast, TargetSpec
 from agent.inference.model import Model
 from agent.inference.series import Series
@@ -39,6 +40,10 @@ class DemandForecast(Protocol):
     def forecast(self, history: Series, known: Series | None, at: datetime) -> QuantileForecast:
         """P10/P50/P90 from history before `at`."""
         ...
+
+
+# What is known ahead of a model's columns, for a forecast at an instant; None for a model without any.
+KnownAhead = Callable[[Contract, datetime], Series | None]
 
 
 def demand_spec(
@@ -135,6 +140,7 @@ class Foresight:
     forecast_every_s: float = FORECAST_EVERY_S
     forecast: QuantileForecast | None = None
     plan: Plan | None = None
+    known: KnownAhead | None = None
     _forecast_s: float = float("-inf")
     _plan_s: float = float("-inf")
 
@@ -157,8 +163,20 @@ class Foresight:
         series = self.history.series()
         if series is None:
             return False
-        self.forecast = self.forecaster.forecast(series, None, at)
+        self.forecast = self.forecaster.forecast(series, self._known_at(at), at)
         return True
+
+    def hurry(self) -> None:
+        """Forecast and plan anew at once: something that is known ahead has changed."""
+        self._forecast_s = self._plan_s = float("-inf")
+
+    def known_for(self, model: Model, at: datetime) -> Series | None:
+        """What is known ahead of the columns of any model of this station."""
+        return None if self.known is None else self.known(model.contract, at)
+
+    def _known_at(self, at: datetime) -> Series | None:
+        model = self.forecaster.model if isinstance(self.forecaster, Forecaster) else None
+        return None if model is None else self.known_for(model, at)
 
     def plan_due(self, at_s: float) -> bool:
         """The plan is older than its rhythm."""

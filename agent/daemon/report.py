@@ -26,6 +26,8 @@ _UPSTREAM = frozenset(
         "agent_stopped",
         "forecast",
         "forecast_quality",
+        "production_plan",
+        "production_plan_refused",
         "ledger_verified",
     }
 )

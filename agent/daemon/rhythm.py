@@ -1,4 +1,4 @@
-"""What the agent does once a night: judge its forecasts.
+"""What the agent says of its forecasts: who makes them and why, and once a night how good they were.
 
 The rhythm is APScheduler's cron trigger asked with the injected clock, so that it knows the site's
 clock changes and a simulated week has seven nights. Its own scheduler, and clock, are not used.
@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from apscheduler.triggers.cron import CronTrigger
 
 from agent.daemon.runtime import StationRuntime
-from agent.inference.forecaster import Forecaster
+from agent.inference.forecaster import ALARMS, LOSES_AT, Forecaster, QuantileForecast
 from agent.log import get_logger
 
 log = get_logger(__name__)
@@ -42,6 +43,23 @@ class Nightly:
         return cast("datetime", self._trigger.get_next_fire_time(now, now))
 
 
+def tell_forecast(runtime: StationRuntime, forecast: QuantileForecast, events: Events, at: datetime) -> None:
+    """Who forecasts and why, whenever that changes. Another of the naive rules is no change."""
+    by_model = forecast.source.startswith("model:")
+    who = forecast.source if by_model else forecast.source.partition("/")[0]
+    text = " ".join((who, *forecast.reasons))
+    if runtime.said.get("forecast") == text:
+        return
+    runtime.said["forecast"] = text
+    fields: dict[str, object] = {
+        "station": runtime.station_id,
+        "text": forecast.source,
+        "reasons": list(forecast.reasons),
+    }
+    events.append(("forecast", at, fields))
+    (log.warning if ALARMS & set(forecast.reasons) else log.info)("forecast", **fields)
+
+
 def night_work(runtimes: list[StationRuntime], now: datetime, events: Events) -> None:
     """Score each station's forecasts of the last weeks."""
     for runtime in runtimes:
@@ -60,6 +78,13 @@ def night_work(runtimes: list[StationRuntime], now: datetime, events: Events) ->
             else None,
             "coverage": round(scores.coverage, 4),
             "bias_m3_min": round(scores.bias, 4),
+            "model_to_naive": _rounded(scores.ratio),
+            "drift": bool(np.isfinite(scores.ratio) and scores.ratio > LOSES_AT),
+            "share_of_model": forecaster.share,
         }
         events.append(("forecast_quality", now, quality))
-        log.info("forecast_quality", **quality)
+        (log.warning if quality["drift"] else log.info)("forecast_quality", **quality)
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.clock import elapsed_s
 from agent.config.site import Site, Station
 from agent.control.commands import OrderWriter
 from agent.control.station import StationControl, TickResult
@@ -58,6 +59,7 @@ def station_runtimes(
             station,
             site.site.timezone,
             models.get(station_id),
+            elapsed_s,
             holidays=frozenset(site.site.closed_days),
         )
         out[station_id] = StationRuntime(

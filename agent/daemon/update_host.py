@@ -219,6 +219,10 @@ class UpdateHost:
         """The target as it was measured."""
         return self._runtime(target).foresight.history.series()
 
+    def known(self, target: str, model: Model, at: datetime) -> Series | None:
+        """What is known ahead of the model's columns, for a forecast at `at`."""
+        return self._runtime(target).foresight.known_for(model, at)
+
     def forecast_at(self, target: str) -> datetime | None:
         """When the forecast in force was made."""
         forecast = self._runtime(target).foresight.forecast

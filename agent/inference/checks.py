@@ -32,6 +32,8 @@ class InputLimits:
     min_share_recent: float = 0.34
     # The trial showed that the model beats the naive rule with the last day missing too: gaps are then only noted.
     gap_proof: bool = False
+    # The same with every known column missing: without plan or weather forecast the model goes on, and says so.
+    known_proof: bool = False
 
 
 @dataclass(frozen=True)

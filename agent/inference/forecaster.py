@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agent.inference.calendar import calendar_columns, day_types
 from agent.inference.checks import check_history
 from agent.inference.conformal import applied, shifts
+from agent.inference.contract import Contract
 from agent.inference.model import Model, ModelRefusedError
 from agent.inference.naive import LOOK_BACK_DAYS, naive_robust
 from agent.inference.record import MIXES, RATIO_DAYS, Record, Scores
@@ -35,6 +36,22 @@ TRIAL_RATIO = 0.97
 # Past its use-by a model stays only while it still beats the naive rule.
 STALE_RATIO = 1.00
 SLOW_RUN_S = 0.5
+# A known column is missing when less of it reaches over the horizon.
+MIN_KNOWN_AHEAD = 0.5
+# Reasons that somebody should look into; the others are the ordinary course of things.
+ALARMS = frozenset(
+    {
+        "drift",
+        "known_missing",
+        "output_crossing",
+        "output_not_finite",
+        "output_out_of_range",
+        "past_use_by",
+        "run_failed",
+        "slow_run",
+        "wrong_schema",
+    }
+)
 OUTSIDE_WIDENING = 1.3
 GAP_WIDENING = 1.15
 
@@ -77,6 +94,16 @@ class QuantileForecast:
             return None
         low, middle, high = (float(each) for each in self.quantiles[row])
         return low, middle, high
+
+
+@dataclass(frozen=True)
+class _ModelSays:
+    """The model's own quantiles [H, 3], or `why` there are none; the history as its checks left it; what it bears."""
+
+    raw: Array | None = None
+    checked: Array | None = None
+    why: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -126,8 +153,9 @@ class Forecaster:
         reasons: list[str] = []
         naive_hist = window(history, first_at, (LOOK_BACK_DAYS + 2) * per_day)
 
-        model_raw, checked_tail, why, note = self._model_raw(history, known, first_at)
-        naive_hist = _with_bad_tail(naive_hist, checked_tail)
+        said = self._ask_model(history, known, first_at)
+        model_raw = said.raw
+        naive_hist = _with_bad_tail(naive_hist, said.checked)
         types = day_types(self._calendar(first_at, len(naive_hist)))
         naive = naive_robust(
             naive_hist,
@@ -142,7 +170,7 @@ class Forecaster:
         model_done = None
         if model_raw is not None:
             model_done = self._bounded(model_raw + applied(shift_model, model_raw, floor=floor))
-        steers, verdict = self._who(model_done, why, scores, first_at)
+        steers, verdict = self._who(model_done, said.why, scores, first_at)
         reasons.extend(verdict)
         chosen = naive_done
         if steers and model_done is not None:
@@ -154,10 +182,10 @@ class Forecaster:
             if steers and self.model
             else f"naive:{naive.rule}"
         )
-        if steers and note is not None:
+        if steers and said.notes:
             middle = chosen[:, 1:2]
             chosen = self._bounded(middle + GAP_WIDENING * (chosen - middle))
-            reasons.append(note)
+            reasons.extend(said.notes)
         if steers and self._extrapolating(known, first_at):
             middle = chosen[:, 1:2]
             chosen = self._bounded(middle + OUTSIDE_WIDENING * (chosen - middle))
@@ -182,38 +210,42 @@ class Forecaster:
             self._judged = (self._record.version, naive, model, self._record.scores(history, at))
         return self._judged[1:]
 
-    def _model_raw(
-        self, history: Series, known: Series | None, first_at: datetime
-    ) -> tuple[Array | None, Array | None, str | None, str | None]:
-        """The model's own quantiles, the checked history, why there are none, and what the input lacks."""
+    def _ask_model(self, history: Series, known: Series | None, first_at: datetime) -> _ModelSays:
         model = self.model
         if model is None:
-            return None, None, "no_model", None
+            return _ModelSays(why="no_model")
         contract, spec = model.contract, self.spec
         if (contract.step_s, contract.horizon, contract.tz) != (spec.step_s, spec.horizon, spec.tz) or (
             contract.target != spec.target or contract.unit != spec.unit
         ):
-            return None, None, "wrong_schema", None
+            return _ModelSays(why="wrong_schema")
         checked = check_history(window(history, first_at, contract.hist), model.limits, step_s=spec.step_s)
         if checked.reason is not None:
-            return None, checked.values, checked.reason, None
+            return _ModelSays(checked=checked.values, why=checked.reason)
+        notes = [] if checked.note is None else [checked.note]
         known_window = None
         if contract.known:
-            total = contract.hist + contract.horizon
-            end_at = first_at + timedelta(seconds=spec.horizon * spec.step_s)
-            if known is None or known.values.ndim != 2 or known.values.shape[1] != len(contract.known):
-                return None, checked.values, "known_missing", None
-            known_window = window(known, end_at, total)
-            if np.isfinite(known_window[contract.hist :]).mean() < 0.5:
-                return None, checked.values, "known_missing", None
+            known_window = self._known_window(contract, known, first_at)
+            if np.isfinite(known_window[contract.hist :]).mean(axis=0).min() < MIN_KNOWN_AHEAD:
+                if not model.limits.known_proof:
+                    return _ModelSays(checked=checked.values, why="known_missing")
+                notes.append("known_missing")
         started = self.elapsed() if self.elapsed else 0.0
         try:
             raw = model.run(checked.values, known_window, self._calendar(first_at, contract.hist))
         except ModelRefusedError as refused:
-            return None, checked.values, refused.code, None
+            return _ModelSays(checked=checked.values, why=refused.code)
         if self.elapsed and self.elapsed() - started > SLOW_RUN_S:
-            return None, checked.values, "slow_run", None
-        return raw, checked.values, None, checked.note
+            return _ModelSays(checked=checked.values, why="slow_run")
+        return _ModelSays(raw, checked.values, None, tuple(notes))
+
+    def _known_window(self, contract: Contract, known: Series | None, first_at: datetime) -> Array:
+        """The known columns over history and horizon, NaN throughout where they are not what the model asks for."""
+        total = contract.hist + contract.horizon
+        if known is None or known.values.ndim != 2 or known.values.shape[1] != len(contract.known):
+            return np.full((total, len(contract.known)), np.nan)
+        end_at = first_at + timedelta(seconds=contract.horizon * contract.step_s)
+        return window(known, end_at, total)
 
     def _who(
         self, model: Array | None, why: str | None, scores: Scores, at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -36,11 +37,17 @@ class Replayed(NamedTuple):
         return self.judged >= LEAST_JUDGED and self.ratio > WORST_RATIO
 
 
-def replay(spec: TargetSpec, candidate: Model, live: Model | None, history: Series) -> Replayed:
+def replay(
+    spec: TargetSpec,
+    candidate: Model,
+    live: Model | None,
+    history: Series,
+    known_of: Callable[[Model, datetime], Series | None] = lambda _model, _at: None,
+) -> Replayed:
     """Forecast from origins after the candidate's training; what it was trained on proves nothing.
 
-    The candidate is judged by its own quantiles, without the naive rule that would step in for it on site. Raises
-    ModelRefusedError where it cannot be run.
+    `known_of` gives what is known ahead for a model's columns. The candidate is judged by its own quantiles, without
+    the naive rule that would step in for it on site. Raises ModelRefusedError where it cannot be run.
     """
     horizon = timedelta(seconds=spec.horizon * spec.step_s)
     first_at = max(candidate.trained_to_at, history.first_at)
@@ -51,9 +58,9 @@ def replay(spec: TargetSpec, candidate: Model, live: Model | None, history: Seri
         at = history.end_at - timedelta(seconds=number * _SPACING_S)
         if at < first_at:
             continue
-        known = Series(history.first_at, history.step_s, history.values[: history.index_of(at)])
-        in_force = old.forecast(known, None, at).quantiles
-        own = _own(candidate, known, at)
+        past = Series(history.first_at, history.step_s, history.values[: history.index_of(at)])
+        in_force = old.forecast(past, known_of(live, at) if live is not None else None, at).quantiles
+        own = _own(candidate, past, known_of(candidate, at), at)
         if own is None:
             continue
         made += 1
@@ -68,7 +75,7 @@ def replay(spec: TargetSpec, candidate: Model, live: Model | None, history: Seri
     return Replayed(made, len(losses), float(ours / theirs) if theirs > 0 else float("nan"))
 
 
-def _own(model: Model, history: Series, at: datetime) -> NDArray[np.float64] | None:
+def _own(model: Model, history: Series, known: Series | None, at: datetime) -> NDArray[np.float64] | None:
     """The model's own quantiles [H, 3]; None where the history is not fit for it."""
     contract = model.contract
     first_at = history.first_at + timedelta(seconds=history.index_of(at) * history.step_s)
@@ -77,9 +84,11 @@ def _own(model: Model, history: Series, at: datetime) -> NDArray[np.float64] | N
         return None
     start_at = first_at - timedelta(seconds=contract.hist * contract.step_s)
     cal = calendar_columns(
-        start_at, contract.step_s, contract.hist + contract.horizon, tz=contract.tz, holidays=()
+        start_at, contract.step_s, contract.hist + contract.horizon, tz=contract.tz, holidays=model.holidays
     )
-    return model.run(checked.values, None, cal)
+    total = contract.hist + contract.horizon
+    end_at = first_at + timedelta(seconds=contract.horizon * contract.step_s)
+    return model.run(checked.values, window(known, end_at, total) if known is not None else None, cal)
 
 
 def _pinball(truth: NDArray[np.float64], quantiles: NDArray[np.float64]) -> float:

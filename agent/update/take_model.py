@@ -51,6 +51,10 @@ class ModelHost(Protocol):
         """What was measured."""
         ...
 
+    def known(self, target: str, model: Model, at: datetime) -> Series | None:
+        """What is known ahead of the model's columns."""
+        ...
+
     def forecast_at(self, target: str) -> datetime | None:
         """When the forecast in force was made."""
         ...
@@ -113,7 +117,13 @@ class ModelTaker:
                 notes.append(f"{name}: no history to replay it on")
                 continue
             try:
-                seen = replay(spec, model, self._host.live(name), history)
+                seen = replay(
+                    spec,
+                    model,
+                    self._host.live(name),
+                    history,
+                    lambda each, at, name=name: self._host.known(name, each, at),  # type: ignore[misc]
+                )
             except ModelRefusedError as error:
                 return Finding(f"{name}: {error} in its replay")
             notes.append(
@@ -200,7 +210,9 @@ class ModelTaker:
         if at is None or history is None or at == shadow.last_at:
             return
         shadow.last_at = at
-        made = shadow.forecaster.forecast(history, None, at)
+        model = shadow.forecaster.model
+        known = None if model is None else self._host.known(shadow.target, model, at)
+        made = shadow.forecaster.forecast(history, known, at)
         faults = [reason for reason in made.reasons if reason in _FAULTS]
         shadow.fault = faults[0] if faults else ""
         shadow.forecasts += 1

@@ -12,7 +12,7 @@ import numpy as np
 from agent.errors import DataError
 from agent.inference.contract import QUANTILES
 from training.backtest import MODELS, Result, run_backtest, score, truth_of
-from training.commands.options import data_options, holidays_of, instant, load, names, pair, zone
+from training.commands.options import data_options, holidays_of, instant, known_names, load, names, pair, zone
 from training.commands.output import DONE, iso, progress, say, write_json
 from training.dataset import Frame
 from training.origins import Plan, default_origins, origins_from_file
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    known, tz = names(options.known), zone(options)
+    known, tz = known_names(options), zone(options)
     frame = load(options, (options.target,), known)
     if not np.isfinite(frame.columns[options.target]).any():
         raise DataError(

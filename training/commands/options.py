@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from agent.errors import DataError
+from training.ahead import add_ahead, made_here, with_plan
 from training.dataset import Frame, check_step, check_zone, country_holidays, load_frame
 
 
@@ -21,6 +22,12 @@ def data_options(parser: argparse.ArgumentParser, data_help: str = "CSV or Parqu
     )
     parser.add_argument(
         "--known", default="", metavar="A,B", help="columns known ahead: plan, shifts, weather forecast"
+    )
+    parser.add_argument(
+        "--plan",
+        type=Path,
+        metavar="PLAN.csv",
+        help="production plan (time, line, planned_rate): columns plan and plan.LINE for --known",
     )
     parser.add_argument(
         "--step", type=seconds, default=900, help="grid: 5min, 15min, 30min, 1h (default 15min)"
@@ -40,14 +47,22 @@ def data_options(parser: argparse.ArgumentParser, data_help: str = "CSV or Parqu
 
 def load(options: argparse.Namespace, columns: Sequence[str], known: Sequence[str] = ()) -> Frame:
     """The frame that the shared options name."""
-    return load_frame(
+    plan = getattr(options, "plan", None)
+    made = made_here(known, plan, None)
+    frame = load_frame(
         Path(options.data),
         time_column=options.time,
         columns=columns,
-        known=known,
+        known=[name for name in known if name not in made],
         step_s=options.step,
         tz=zone(options),
     )
+    return add_ahead(frame, made, tz=zone(options), plan=plan, site=None, target=columns[0])
+
+
+def known_names(options: argparse.Namespace) -> tuple[str, ...]:
+    """The known columns asked for, the plan's total among them where --plan is given."""
+    return with_plan(names(options.known), options.plan)
 
 
 def zone(options: argparse.Namespace) -> str:

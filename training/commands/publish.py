@@ -5,10 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training.ahead import add_ahead, made_here
 from training.commands.options import holidays_of
 from training.commands.output import DONE, REFUSED, progress, say, write_json
 from training.dataset import load_frame
-from training.publish import open_model, publish
+from training.publish import known_of, open_model, publish
 
 
 def add(commands: Any) -> None:
@@ -20,6 +21,12 @@ def add(commands: Any) -> None:
         "--data", type=Path, required=True, help="must reach beyond the model's training span"
     )
     parser.add_argument("--time", default="timestamp", metavar="COLUMN")
+    parser.add_argument(
+        "--plan", type=Path, metavar="PLAN.csv", help="as in fit, for a model that knows a plan"
+    )
+    parser.add_argument(
+        "--site", type=Path, metavar="SITE.toml", help="for a model that knows price or shift"
+    )
     parser.add_argument("--country", help="ISO code for public holidays")
     parser.add_argument("--to", type=Path, required=True, help="folder of published models")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="verdict; - for standard output")
@@ -27,14 +34,20 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    contract = open_model(options.model)[1].contract
+    model = open_model(options.model)[1]
+    champion = open_model(options.champion)[1] if options.champion is not None else None
+    contract, known = model.contract, known_of(model, champion)
+    made = made_here(known, options.plan, options.site)
     frame = load_frame(
         options.data,
         time_column=options.time,
         columns=(contract.target,),
-        known=tuple(each.name for each in contract.known),
+        known=[name for name in known if name not in made],
         step_s=contract.step_s,
         tz=contract.tz,
+    )
+    frame = add_ahead(
+        frame, made, tz=contract.tz, plan=options.plan, site=options.site, target=contract.target
     )
     with progress(120) as tick:
         done = publish(
