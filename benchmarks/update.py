@@ -24,6 +24,7 @@ from agent.update.job import Target
 from agent.update.mqtt_source import MqttSource
 from agent.update.trust import look
 from agent.update.wire import DEFAULT_BLOCK_BYTES
+from fleet.broker import Broker
 from fleet.serve import BlockServer
 from tests.update.conftest import Fleet
 from tests.uplink.conftest import Mosquitto, free_port
@@ -47,7 +48,7 @@ def main() -> int:
         broker = Mosquitto(Path(folder), free_port())
         broker.configure("set_tcp_nodelay true\n")
         broker.start()
-        server = BlockServer(f"mqtt://127.0.0.1:{broker.port}", "trimload", fleet.path)
+        server = BlockServer(Broker(f"mqtt://127.0.0.1:{broker.port}"), fleet.path)
         server.start()
         server.ready.wait(10)
         try:

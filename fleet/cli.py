@@ -30,6 +30,9 @@ COMMANDS = {
         "fleet.commands.publish:command", "publish models, configurations, agent releases, jobs"
     ),
     "serve": Entry("fleet.commands.serve:command", "serve the repository to every site over MQTT"),
+    "rollout": Entry("fleet.commands.rollout:command", "bring a release to many sites, ring by ring"),
+    "status": Entry("fleet.commands.status:command", "every site and roll-out at one glance"),
+    "page": Entry("fleet.commands.page:command", "the same as a web page"),
     "ask": Entry("fleet.commands.ask:command", "ask a site for status, report or log; lower its mode"),
 }
 USAGE = "usage: trimload-fleet COMMAND [options]      (trimload-fleet COMMAND --help explains one)"

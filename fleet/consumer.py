@@ -9,19 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import elapsed_s, pause
-from agent.errors import TrimloadError
 from agent.uplink.connection import broker_address
+from fleet.broker import Broker, BrokerUnreachableError, session
 
 _CONNECT_S = 5.0
 _QUIET_S = 2.0
 _ACK_EVERY = 50
-
-
-class BrokerUnreachableError(TrimloadError):
-    """The broker does not answer."""
 
 
 @dataclass(slots=True)
@@ -40,10 +35,9 @@ class Consumer:
     """One subscriber of all sites below a topic root. Each message counts once, gaps are counted."""
 
     def __init__(
-        self, url: str, root: str, *, on_message: Callable[[str, str, dict[str, Any]], None] | None = None
+        self, broker: Broker, *, on_message: Callable[[str, str, dict[str, Any]], None] | None = None
     ) -> None:
-        self._host, self._port, self._tls = broker_address(url)
-        self._root = root
+        self._broker, self._root = broker, broker.root
         self._on_each = on_message
         self.sites: dict[str, SiteSeen] = {}
         self._reached: dict[tuple[str, str], int] = {}
@@ -51,9 +45,7 @@ class Consumer:
         self._told: dict[tuple[str, str], int] = {}
         self._ready = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client = paho.Client(CallbackAPIVersion.VERSION2)
-        if self._tls:
-            self._client.tls_set()
+        self._client = session(broker)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -62,12 +54,12 @@ class Consumer:
         """Subscribe; returns when the broker has granted it. Raises BrokerUnreachableError."""
         self._loop = asyncio.get_running_loop()
         try:
-            self._client.connect(self._host, self._port)
+            self._client.connect(*broker_address(self._broker.url)[:2])
             self._client.loop_start()
             await asyncio.wait_for(self._ready.wait(), _CONNECT_S)
         except (OSError, TimeoutError) as error:
             raise BrokerUnreachableError(
-                f"no broker answers at {self._host}:{self._port} ({type(error).__name__})",
+                f"no broker answers at {self._broker.place} ({type(error).__name__})",
                 where="--broker",
                 fix="start it, or give the address that the sites' [uplink] broker names",
             ) from None
@@ -95,7 +87,7 @@ class Consumer:
         self._loop.call_soon_threadsafe(self._ready.set)
 
     def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        _, site_id, _, kind = message.topic.split("/", 3)
+        site_id, _, kind = message.topic.removeprefix(f"{self._root}/").partition("/up/")
         try:
             body = json.loads(message.payload)
         except ValueError:

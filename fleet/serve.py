@@ -10,11 +10,10 @@ import threading
 from pathlib import Path
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.log import get_logger
 from agent.update.wire import Block, Request, Status, block_bytes, read_request
-from agent.uplink.connection import broker_address, send_at_once
+from fleet.broker import Broker, connect, session
 
 log = get_logger(__name__)
 
@@ -22,39 +21,28 @@ _OWN_FOLDERS = ("models", "config", "assign")
 
 
 class BlockServer:
-    """Serves `repository` to every site below `root` on the broker, in paho's thread, until `stop`."""
+    """Serves `repository` to every site on the broker, in paho's thread, until `stop`."""
 
-    def __init__(self, url: str, root: str, repository: Path, *, client_id: str = "trimload-blocks") -> None:
-        self._host, self._port, tls = broker_address(url)
-        self._root, self._repository = root, repository
+    def __init__(self, broker: Broker, repository: Path, *, client_id: str = "trimload-blocks") -> None:
+        self._broker, self._root, self._repository = broker, broker.root, repository
         self.ready = threading.Event()
         self.requests = self.bytes_sent = 0
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
-        self._client.reconnect_delay_set(1, 5)
-        if tls:
-            self._client.tls_set()
-        self._client.on_socket_open = send_at_once
-        self._client.on_connect = self._on_connect
+        self._client = session(broker, client_id=client_id)
         self._client.on_subscribe = lambda *_: self.ready.set()
         self._client.on_disconnect = lambda *_: self.ready.clear()
         self._client.on_message = self._on_message
 
     def start(self) -> None:
         """Connect and serve; comes back by itself when the broker does."""
-        self._client.connect_async(self._host, self._port)
-        self._client.loop_start()
+        connect(self._client, self._broker, self._on_connect)
 
     def stop(self) -> None:
         """Leave the broker."""
         self._client.disconnect()
         self._client.loop_stop()
 
-    def hint(self, site: str) -> None:
-        """Tell a site that there may be news."""
-        self._client.publish(f"{self._root}/{site}/down/update", b"{}", qos=1)
-
-    def _on_connect(self, client: paho.Client, *_: object) -> None:
-        log.info("serving", repository=str(self._repository), broker=f"{self._host}:{self._port}")
+    def _on_connect(self, client: paho.Client) -> None:
+        log.info("serving", repository=str(self._repository), broker=self._broker.place)
         client.subscribe(f"{self._root}/+/up/ota/req", qos=0)
 
     def _on_message(self, client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:

@@ -63,6 +63,8 @@ class Repository:
     def __init__(self, path: Path, keys: Path | None, clock: Clock) -> None:
         self.path, self.keys, self.clock = path, keys, clock
         self.metadata, self.staged = path / "metadata", path / "staged"
+        # What is published under a version is never changed: the delegators are read once. Not for changing.
+        self._read_once: dict[Path, Metadata[Any]] = {}
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -74,14 +76,42 @@ class Repository:
 
     def root(self) -> Metadata[Root]:
         """The root in force. Raises RepositoryFaultError where there is none."""
-        versions = sorted(int(path.name.partition(".")[0]) for path in self.metadata.glob("*.root.json"))
-        if not versions:
+        return Metadata[Root].from_file(str(self._root_path()))
+
+    def _root_path(self) -> Path:
+        version = self._newest().get("root")
+        if version is None:
             raise RepositoryFaultError(
                 "there is no repository",
                 where=str(self.path),
                 fix="begin one: trimload-fleet keys init",
             )
-        return Metadata[Root].from_file(str(self.metadata / f"{versions[-1]}.root.json"))
+        return self.metadata / f"{version}.root.json"
+
+    def _newest(self) -> dict[str, int]:
+        """The present version of every role but timestamp. One look at the folder: a large fleet has thousands."""
+        newest: dict[str, int] = {}
+        for path in self.metadata.iterdir() if self.metadata.is_dir() else ():
+            number, dot, role = path.name.removesuffix(".json").partition(".")
+            if dot and number.isdigit():
+                newest[role] = max(int(number), newest.get(role, 0))
+        return newest
+
+    def _delegator(self, name: str) -> Root | Targets:
+        """Who says whose signatures count for a role. Not to be changed."""
+        newest = self._newest()
+        path = (
+            self._root_path() if name in TOP else self.metadata / f"{newest.get('targets', 0)}.targets.json"
+        )
+        if path not in self._read_once:
+            self._read_once = {
+                p: m
+                for p, m in self._read_once.items()
+                if p.name.partition(".")[2] != path.name.partition(".")[2]
+            }
+            self._read_once[path] = Metadata.from_file(str(path)) if path.exists() else self.role("targets")
+        signed: Root | Targets = self._read_once[path].signed
+        return signed
 
     def role(self, name: str) -> Metadata[Any]:
         """The published metadata of a role. Raises RepositoryFaultError."""
@@ -90,8 +120,7 @@ class Repository:
         if name == "timestamp":
             path = self.metadata / "timestamp.json"
         else:
-            versions = [int(p.name.partition(".")[0]) for p in self.metadata.glob(f"*.{name}.json")]
-            path = self.metadata / f"{max(versions, default=0)}.{name}.json"
+            path = self.metadata / f"{self._newest().get(name, 0)}.{name}.json"
         if not path.exists():
             raise RepositoryFaultError(
                 f"the repository has no role {name!r}",
@@ -103,7 +132,9 @@ class Repository:
     def delegated(self) -> tuple[str, ...]:
         """Names of the delegated roles, in order. Raises RepositoryFaultError where there is no repository."""
         self.root()
-        delegations: Delegations | None = self.role("targets").signed.delegations
+        targets = self._delegator("")
+        assert isinstance(targets, Targets)
+        delegations: Delegations | None = targets.delegations
         return () if delegations is None or delegations.roles is None else tuple(delegations.roles)
 
     def can_sign(self, name: str) -> bool:
@@ -114,15 +145,20 @@ class Repository:
     def state_is_published(self) -> bool:
         """Whether the snapshot names the present version of every role, and is signed by the keys in force."""
         meta = self.role("snapshot").signed.meta
-        current = {f"{name}.json": self._version(name) for name in ("targets", *self.begun())}
+        current = self._current()
         return {name: file.version for name, file in meta.items()} == current and all(
             self.verified(name) for name in ("snapshot", "timestamp")
         )
 
     def begun(self) -> tuple[str, ...]:
         """The delegated roles that have been signed at least once."""
-        there = {path.name.split(".", 1)[1].removesuffix(".json") for path in self.metadata.glob("*.*.json")}
+        there = self._newest()
         return tuple(name for name in self.delegated() if name in there)
+
+    def _current(self) -> dict[str, int]:
+        """What a snapshot has to say: file and version of every role."""
+        newest = self._newest()
+        return {f"{name}.json": newest[name] for name in ("targets", *self.delegated()) if name in newest}
 
     def verified(self, name: str) -> bool:
         """Whether the published metadata of a role is signed by the keys now in force."""
@@ -158,8 +194,8 @@ class Repository:
     def publish_state(self) -> None:
         """A new snapshot of every role's version, and a timestamp that names it."""
         snapshot = self.role("snapshot")
-        for name in ("targets", *self.begun()):
-            snapshot.signed.meta[f"{name}.json"] = MetaFile(self._version(name))
+        for name, version in self._current().items():
+            snapshot.signed.meta[name] = MetaFile(version)
         self._require_published(self._issue("snapshot", snapshot, snapshot.signed.version + 1))
         self.renew_timestamp(snapshot.signed.version)
 
@@ -172,7 +208,7 @@ class Repository:
 
     def keyids(self, name: str) -> tuple[list[str], int]:
         """Keys and threshold of a role, as its delegator says."""
-        delegator = self.root().signed if name in TOP else self.role("targets").signed
+        delegator = self._delegator(name)
         try:
             role = delegator.get_delegated_role(name)
         except ValueError:
@@ -180,9 +216,6 @@ class Repository:
                 f"the repository has no role {name!r}", where=str(self.path), fix="trimload-fleet keys list"
             ) from None
         return list(role.keyids), role.threshold
-
-    def _version(self, name: str) -> int:
-        return int(self.role(name).signed.version)
 
     def _issue(self, name: str, metadata: Metadata[Any], version: int) -> Outcome:
         metadata.signed.version = version
@@ -220,7 +253,7 @@ class Repository:
                 old = self.root().signed
                 keys |= {i: old.keys[i] for i in old.roles["root"].keyids}
             return keys
-        delegator = self.root().signed if name in TOP else self.role("targets").signed
+        delegator = self._delegator(name)
         return {i: delegator.get_key(i) for i in self.keyids(name)[0]}
 
     def _missing(self, name: str, metadata: Metadata[Any]) -> int:
@@ -229,7 +262,7 @@ class Repository:
             previous = self.root().signed if metadata.signed.version > 1 else None
             result = metadata.signed.get_root_verification_result(previous, content, signatures)
             return max(int(result.first.missing), int(result.second.missing))
-        delegator = self.root().signed if name in TOP else self.role("targets").signed
+        delegator = self._delegator(name)
         try:
             result = delegator.get_verification_result(name, content, signatures)
             return int(result.missing)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from glob import glob
 from typing import TYPE_CHECKING
 
 # Before numpy loads: two OpenBLAS pools on a small machine make times useless and tests slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Debian puts the daemons (mosquitto) where a user's PATH does not look.
-os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+# Debian puts the daemons (mosquitto, PostgreSQL) where a user's PATH does not look.
+os.environ["PATH"] = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", *glob("/usr/lib/postgresql/*/bin")]  # noqa: PTH207
+)
 
 import hypothesis
 import pytest

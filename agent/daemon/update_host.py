@@ -74,8 +74,16 @@ class UpdateHost:
 
     # Interlocks and control.
 
+    def modes(self) -> dict[str, str]:
+        """What is really done, by station."""
+        return {name: switch.mode.value for name, switch in self._switches().items()}
+
     def interlocks(self) -> tuple[str, ...]:
         """Alarms, machines in manual, a peak: what a change had better wait for."""
+        return (*self.alarms(), *self._peak())
+
+    def alarms(self) -> tuple[str, ...]:
+        """What somebody on site should look at: fall-back, tripped and manual machines, silent devices."""
         found: list[str] = []
         for station_id, runtime in self._daemon.stations.items():
             if runtime.mode is Mode.FALLBACK:
@@ -88,7 +96,7 @@ class UpdateHost:
         for device, at in self._daemon.signs.answered_at.items():
             if _SILENT < now - at < _OUT_OF_USE:
                 found.append(f"alarm: {device} has been silent since {at:%H:%M:%S}Z")
-        return (*found, *self._peak())
+        return tuple(found)
 
     def _peak(self) -> tuple[str, ...]:
         tariff = self.site.tariff

@@ -178,7 +178,13 @@ class UpdateService:
 
     def status(self) -> dict[str, object]:
         """What runs, where the jobs stand, what is believed (docs/updates.md)."""
-        return {"site": self._loaded.site.site.id, "running": self.running(), **self.updater.status()}
+        return {
+            "site": self._loaded.site.site.id,
+            "running": self.running(),
+            "modes": self.host.modes(),
+            "health": "; ".join(self.host.alarms()),
+            **self.updater.status(),
+        }
 
     def running(self) -> dict[str, object]:
         """Read from what runs: the interpreter's release, the hash of what was loaded, the models in the forecasters."""

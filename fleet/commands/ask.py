@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import elapsed_s, pause
-from agent.uplink.connection import broker_address, send_at_once
-from fleet.consumer import BrokerUnreachableError
+from fleet.broker import BrokerUnreachableError, add_broker, broker_of, connect, session
 
 OPS = ("status", "explain", "report", "log", "mode")
 _CONNECT_S = 10.0
@@ -35,8 +33,7 @@ def command(argv: Sequence[str]) -> int:
     )
     parser.add_argument("site", help="id of the site")
     parser.add_argument("op", choices=OPS)
-    parser.add_argument("--broker", required=True, help="mqtt://host:1883 or mqtts://host:8883")
-    parser.add_argument("--root", default="trimload", help="first level of every topic ([uplink] topic_root)")
+    add_broker(parser)
     parser.add_argument("--why", required=True, help="the reason, for the site's ledger")
     parser.add_argument("--who", default=getpass.getuser(), help="who asks (the user)")
     parser.add_argument("--station", help="one station, or hvac")
@@ -64,7 +61,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 async def _answer(options: argparse.Namespace, ask: dict[str, Any]) -> tuple[bool, Any] | None:
-    host, port, tls = broker_address(options.broker)
+    broker = broker_of(options)
     ready, parts = threading.Event(), dict[int, dict[str, Any]]()
 
     def heard(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
@@ -75,22 +72,17 @@ async def _answer(options: argparse.Namespace, ask: dict[str, Any]) -> tuple[boo
         if body.get("id") == ask["id"]:
             parts[int(body["part"])] = body
 
-    def connected(session: paho.Client, *_: object) -> None:
-        session.subscribe(f"{options.root}/{options.site}/up/answer", qos=1)
+    def connected(joined: paho.Client) -> None:
+        joined.subscribe(f"{options.root}/{options.site}/up/answer", qos=1)
 
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    if tls:
-        client.tls_set()
-    client.on_socket_open = send_at_once
-    client.on_connect = connected
+    client = session(broker)
     client.on_subscribe = lambda *_: ready.set()
     client.on_message = heard
-    client.connect_async(host, port)
-    client.loop_start()
+    connect(client, broker, connected)
     try:
         if not await asyncio.to_thread(ready.wait, _CONNECT_S):
             raise BrokerUnreachableError(
-                f"no broker answers at {host}:{port}",
+                f"no broker answers at {broker.place}",
                 where="--broker",
                 fix="give the address that the site uses",
             )

@@ -30,6 +30,13 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
 
 
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Where the fleet's database is."""
+    parser.add_argument(
+        "--db", required=True, help="the fleet's database: a file, or postgresql+psycopg://USER@HOST/DATABASE"
+    )
+
+
 def repository_of(options: argparse.Namespace) -> Repository:
     """The repository that --repo and --keys name, on the wall clock."""
     return Repository(options.repo, options.keys, WallClock())

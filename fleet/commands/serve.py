@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from agent.clock import WallClock
 from agent.log import configure, get_logger
+from fleet.broker import add_broker, broker_of
 from fleet.commands.options import add_places, repository_of
 from fleet.commands.trust import renew
 from fleet.serve import BlockServer
@@ -29,13 +30,12 @@ def command(argv: Sequence[str]) -> int:
         "assignments are renewed before half of their life is over: without it, sites stop updating after a week.",
     )
     add_places(parser)
-    parser.add_argument("--broker", required=True, help="mqtt://host:1883 or mqtts://host:8883")
-    parser.add_argument("--root", default="trimload", help="first level of every topic ([uplink] topic_root)")
+    add_broker(parser)
     options = parser.parse_args(argv)
     configure("info")
     repository = repository_of(options)
     repository.root()
-    asyncio.run(_serve(BlockServer(options.broker, options.root, options.repo), repository))
+    asyncio.run(_serve(BlockServer(broker_of(options), options.repo), repository))
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from agent.clock import pause
+from fleet.broker import add_broker, broker_of
 from fleet.consumer import Consumer
 
 
@@ -20,15 +21,14 @@ def command(argv: Sequence[str]) -> int:
         "line per site: online or not, when it was last heard, messages, and messages lost for good.",
         epilog="exit codes: 0 done; 1 done, and a site is offline or has lost messages; 2 bad input or no broker",
     )
-    parser.add_argument("--broker", required=True, help="mqtt://host:1883 or mqtts://host:8883")
-    parser.add_argument("--root", default="trimload", help="first level of every topic ([uplink] topic_root)")
+    add_broker(parser)
     parser.add_argument("--seconds", type=float, default=15.0, help="how long to listen (15)")
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
     return asyncio.run(_watch(parser.parse_args(argv)))
 
 
 async def _watch(options: argparse.Namespace) -> int:
-    consumer = Consumer(options.broker, options.root)
+    consumer = Consumer(broker_of(options))
     await consumer.start()
     await pause(options.seconds)
     await consumer.stop()

@@ -12,6 +12,7 @@ from agent.clock import SimClock
 from agent.config.site import Uplink as UplinkConfig
 from agent.update.job import Job, Kind, Target
 from agent.update.mqtt_source import MqttSource
+from fleet.broker import Broker
 from fleet.keys import key_named, make_key
 from fleet.publish import SiteKeys, add_targets, assign, delegate_agent, enrol, next_counter
 from fleet.serve import BlockServer
@@ -105,7 +106,7 @@ def wire(fleet: Fleet, tmp_path: Path):
     broker = Mosquitto(tmp_path, free_port())
     broker.configure("set_tcp_nodelay true\n")
     broker.start()
-    server = BlockServer(f"mqtt://127.0.0.1:{broker.port}", "trimload", fleet.path)
+    server = BlockServer(Broker(f"mqtt://127.0.0.1:{broker.port}"), fleet.path)
     server.start()
     assert server.ready.wait(10)
     yield Wire(broker, server)

@@ -21,6 +21,7 @@ from agent.store.history import History
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.uplink.mqtt import Uplink
+from fleet.broker import Broker
 from fleet.consumer import Consumer
 from twin.broker import broker
 from twin.demo.scene import DemoScene, history_rows, write_demand
@@ -87,7 +88,7 @@ async def play(
         ledger = Ledger(state / "ledger.db")
         outbox = Outbox(state / "outbox.db", site.storage.outbox_mb << 20)
         uplink = Uplink(site.uplink, site.site.id, outbox, clock)
-        consumer = Consumer(site.uplink.broker, site.uplink.topic_root)
+        consumer = Consumer(Broker(site.uplink.broker, site.uplink.topic_root))
         await consumer.start()
         uplink.start()
         meter = CostMeter(site, scene.station_id)
