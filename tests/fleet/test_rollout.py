@@ -258,7 +258,7 @@ def test_a_good_release_reaches_all_and_a_bad_one_stops_at_the_canary_though_the
     assert main(["status", "--db", operator.db, "--json"]) == 1
     status = json.loads(capsys.readouterr().out)
     assert {site["version"] for site in status["sites"]} == {"2.0.0"}
-    assert status["sites"][4]["jobs"] == ["agent rolled_back"]
+    assert status["sites"][4]["jobs"] == ["agent rolled back"]
 
 
 def test_a_rollout_is_paused_approved_and_aborted_from_the_command_line(operator, tmp_path, capsys):
