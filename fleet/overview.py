@@ -101,7 +101,8 @@ def site_line(site: SiteState, now: datetime) -> SiteLine:
         saving_high=high,
         saving_why=why,
         jobs=tuple(
-            f"{job.kind.value} {job.state.value.replace('_', ' ')}" + (f" {job.share:.0%}" if 0 < job.share < 1 else "")
+            f"{job.kind.value} {job.state.value.replace('_', ' ')}"
+            + (f" {job.share:.0%}" if 0 < job.share < 1 else "")
             for job in site.standing.jobs
         ),
     )
