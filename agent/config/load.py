@@ -106,6 +106,10 @@ def _resolved(site: Site, base: Path) -> Site:
     production = site.production
     if production is not None and production.file is not None:
         production = production.model_copy(update={"file": base / production.file})
+    hvac = site.hvac
+    if hvac is not None and hvac.weather is not None and hvac.weather.file is not None:
+        weather = hvac.weather.model_copy(update={"file": base / hvac.weather.file})
+        hvac = hvac.model_copy(update={"weather": weather})
     return site.model_copy(
         update={
             "storage": storage,
@@ -113,5 +117,6 @@ def _resolved(site: Site, base: Path) -> Site:
             "models": models,
             "updates": updates,
             "production": production,
+            "hvac": hvac,
         }
     )

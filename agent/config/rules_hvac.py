@@ -21,6 +21,7 @@ def hvac_faults(site: Site) -> Iterator[Fault]:
     hvac = site.hvac
     if hvac is None:
         return
+    yield from _weather(site, hvac)
     for name, unit in hvac.units.items():
         place: Place = ("hvac", "units", name)
         if unit.device not in site.devices:
@@ -41,6 +42,33 @@ def hvac_faults(site: Site) -> Iterator[Fault]:
                 "add mass_ua_kw_per_k, or take mass_kwh_per_k out",
                 table=True,
             )
+
+
+def _weather(site: Site, hvac: Hvac) -> Iterator[Fault]:
+    weather = hvac.weather
+    if weather is None:
+        return
+    place: Place = ("hvac", "weather")
+    given = [key for key in ("topic", "file", "url") if getattr(weather, key) is not None]
+    if len(given) != 1:
+        yield Fault(
+            place,
+            "the weather comes from nowhere"
+            if not given
+            else f"the weather comes from {' and '.join(given)}",
+            "give one of topic, file and url",
+            table=True,
+        )
+    if weather.topic is not None and weather.broker is None and site.uplink is None:
+        yield Fault(
+            (*place, "topic"),
+            "no broker brings the topic: there is neither an uplink nor a broker of its own",
+            'add broker = "mqtt://HOST:1883"',
+        )
+    if weather.topic is not None and set(weather.topic) & set("+#"):
+        yield Fault((*place, "topic"), f"{weather.topic!r} means many topics", "name the one that brings it")
+    if weather.url is not None and not weather.url.startswith(("http://", "https://")):
+        yield Fault((*place, "url"), f"{weather.url!r} is no web address", 'write url = "https://HOST/..."')
 
 
 def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit) -> Iterator[Fault]:

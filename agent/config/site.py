@@ -304,6 +304,24 @@ class Zone(Part):
         return max(27.8, self.comfort_high_degc) if self.people_high_degc is None else self.people_high_degc
 
 
+class WeatherSource(Part):
+    """[hvac.weather]: where a forecast of the outdoor temperature and the sun comes from; one of the three."""
+
+    topic: str | None = Field(default=None, min_length=1, description="MQTT topic that brings it, retained.")
+    broker: str | None = Field(default=None, description="Its broker, if not the uplink's.")
+    file: FilePath | None = Field(default=None, description="File that some other job keeps fresh.")
+    url: str | None = Field(default=None, description='Address to ask, "https://...".')
+    every_s: float = Field(default=3600.0, ge=10, le=86400, description="File and URL: how often to look.")
+    timeout_s: float = Field(default=10.0, ge=1, le=60, description="URL: how long to wait.")
+    most_kb: int = Field(default=512, ge=4, le=4096, description="Longest document that is read.")
+    max_age_h: float = Field(
+        default=30.0,
+        ge=1,
+        le=120,
+        description="Issued longer ago, it is not used: the site's own sensors are.",
+    )
+
+
 class Hvac(Part):
     """[hvac]: zones and the units that serve them."""
 
@@ -312,6 +330,7 @@ class Hvac(Part):
     )
     outdoor_temp: TagId | None = Field(default=None, description="Outdoor temperature.")
     solar: TagId | None = Field(default=None, description="Global irradiance, W/m2.")
+    weather: WeatherSource | None = Field(default=None, description="A provider's forecast.")
     override_hold_h: float = Field(
         default=4.0, ge=0.25, le=72, description="What someone on site has moved is left alone for so long."
     )

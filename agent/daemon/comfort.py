@@ -13,13 +13,14 @@ from agent.control.comfort import ComfortGuard
 from agent.control.comfort_limits import as_left_behind
 from agent.control.mode import ModeSwitch
 from agent.daemon.hvac_memory import OBSERVED_DAYS, HvacMemory, site_past
-from agent.domain import Command, HvacPlan, Mode, Snapshot, ZoneStep
+from agent.daemon.weather import WeatherDesk
+from agent.domain import Command, HvacPlan, Mode, Quality, Reading, Snapshot, ZoneStep
 from agent.log import get_logger
-from agent.planner.hvac import HvacState, WeatherForecast, plan_hvac
+from agent.planner.hvac import HvacState, plan_hvac
 from agent.planner.hvac_schedule import occupancy_grid
 from agent.planner.prices import price_grid
-from agent.planner.weather import corrected, on_grid, own_forecast
 from agent.store.history import History
+from agent.store.tags import MODE_CODES, mode_tag
 
 log = get_logger(__name__)
 
@@ -28,7 +29,6 @@ Events = list[tuple[str, datetime, dict[str, object]]]
 
 STEP_S = 900
 STEPS = 96
-_PAST_DAYS = 14
 _MASS_H = 12.0
 _LEARNING = "no zone has a model yet: learning from the past"
 
@@ -49,9 +49,8 @@ class HvacRuntime:
             self.switch.wish(Mode.ADVISE, _LEARNING)
         self.plan: HvacPlan | None = None
         self.notes: list[str] = []
-        self.weather_source = "none"
+        self.weather = WeatherDesk(self._hvac)
         self._zone_names = tuple(self._hvac.zones)
-        self._provided: dict[str, list[tuple[datetime, float]]] = {}
         self._said: dict[str, str] = {}
         self._plan_slot: int | None = None
         self._was_controlling = False
@@ -60,6 +59,11 @@ class HvacRuntime:
         self.defer: Callable[[Callable[[], HvacPlan]], None] | None = None
         self._fresh: HvacPlan | None = None
 
+    def readings(self, at: datetime) -> dict[str, Reading]:
+        """What the agent works out itself, to be kept and sent like any reading."""
+        mode = Reading(MODE_CODES[self.switch.mode], Quality.GOOD, at)
+        return {mode_tag("hvac"): mode, **self.weather.readings(at)}
+
     @property
     def was_controlling(self) -> bool:
         """Whether set-points of ours stand in the units."""
@@ -67,8 +71,7 @@ class HvacRuntime:
 
     def take_forecast(self, at: datetime, series: Mapping[str, Sequence[tuple[datetime, float]]]) -> None:
         """A provider's forecast by tag (outdoor temperature, sun), issued at `at`."""
-        for tag, rows in series.items():
-            self._provided[tag] = [row for row in rows if row[0] >= at - timedelta(hours=1)]
+        self.weather.take_tags(at, series)
 
     def tick(self, snapshot: Snapshot, history: History, events: Events) -> list[Command]:
         """Decide this tick; commands where the mode allows them."""
@@ -96,7 +99,7 @@ class HvacRuntime:
         slot = int(snapshot.at.timestamp() // STEP_S)
         if slot != self._plan_slot:
             self._plan_slot = slot
-            job = self._job(snapshot, history, faults)
+            job = self._job(snapshot, history, faults, events)
             if self.defer is None:
                 self.adopt(job())
             else:
@@ -161,13 +164,15 @@ class HvacRuntime:
             "plan": plan.plan_id,
             "status": plan.status.value,
             "cost": plan.cost,
-            "weather": self.weather_source,
+            "weather": self.weather.text,
             "reasons": list(plan.reasons),
         }
         events.append(("hvac_plan", at, fields))
         self.notes += [f"hvac: {reason}" for reason in plan.reasons]
 
-    def _job(self, snapshot: Snapshot, history: History, faults: Mapping[str, str]) -> Callable[[], HvacPlan]:
+    def _job(
+        self, snapshot: Snapshot, history: History, faults: Mapping[str, str], events: Events
+    ) -> Callable[[], HvacPlan]:
         """Planning as a closed piece of work on values of now."""
         at = datetime.fromtimestamp(int(snapshot.at.timestamp() // STEP_S) * STEP_S, snapshot.at.tzinfo)
         site, hvac = self._site, self._hvac
@@ -185,7 +190,7 @@ class HvacRuntime:
                 people[name] = contact >= 0.5
         lesson = self._memory.lesson(history, snapshot.at)
         past = site_past(site, history, snapshot.at, OBSERVED_DAYS)
-        weather = self._forecast(snapshot, history)
+        weather = self.weather.forecast(snapshot, history, events, steps=STEPS, step_s=STEP_S)
 
         def job() -> HvacPlan:
             if lesson is not None:
@@ -204,30 +209,6 @@ class HvacRuntime:
             return plan_hvac(hvac, site.tariff, state, weather, hours, price, at, STEP_S)
 
         return job
-
-    def _forecast(self, snapshot: Snapshot, history: History) -> WeatherForecast:
-        hvac = self._hvac
-        outdoor = self._series(hvac.outdoor_temp, snapshot, history)
-        sun = self._series(hvac.solar, snapshot, history)
-        source = "provider" if hvac.outdoor_temp in self._provided and outdoor is not None else "own sensors"
-        if outdoor is None:
-            source = "unknown"
-        if source != self.weather_source:
-            self.weather_source = source
-            log.info("weather_source", source=source)
-        return WeatherForecast(outdoor, None if sun is None else np.maximum(sun, 0.0), source)
-
-    def _series(self, tag: str | None, snapshot: Snapshot, history: History) -> Floats | None:
-        if tag is None:
-            return None
-        now = snapshot.value(tag)
-        rows = self._provided.get(tag)
-        if rows:
-            provided = on_grid(rows, snapshot.at, steps=STEPS, step_s=STEP_S)
-            if provided is not None:
-                return corrected(provided, now, step_s=STEP_S)
-        grid = history.series(tag, snapshot.at - timedelta(days=_PAST_DAYS), snapshot.at, STEP_S)
-        return own_forecast(grid.values, now, past_step_s=STEP_S, steps=STEPS, step_s=STEP_S)
 
     @staticmethod
     def _mean(history: History, tag: str, at: datetime, *, hours: float) -> float | None:

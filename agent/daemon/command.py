@@ -25,6 +25,7 @@ from agent.store.history import History
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.uplink.mqtt import Uplink
+from agent.weather.service import WeatherService
 
 log = get_logger(__name__)
 
@@ -111,9 +112,22 @@ async def serve(loaded: Loaded, site_file: Path, state: Path) -> bool:
     if uplink is not None:
         receive = handler(daemon, updates, Asks(daemon, state, recent, updates, uplink.answer))
         uplink.start(receive).add_done_callback(_uplink_ended)
-    updating = None
+    updating = forecasting = None
     try:
         await daemon.start()
+        if site.hvac is not None and site.hvac.weather is not None and daemon.hvac is not None:
+            service = WeatherService(
+                site.hvac.weather,
+                site.site.id,
+                state,
+                clock,
+                daemon.hvac.weather.take,
+                uplink=site.uplink,
+                password=_credential("mqtt_password"),
+                token=_credential("weather_token"),
+            )
+            forecasting = asyncio.create_task(service.run(stopped), name="weather")
+            forecasting.add_done_callback(_weather_ended)
         if updates is not None:
             updating = asyncio.create_task(updates.run(stopped), name="updates")
             updating.add_done_callback(_updates_ended)
@@ -123,6 +137,8 @@ async def serve(loaded: Loaded, site_file: Path, state: Path) -> bool:
         told = restarts[0] if restarts else "told to stop"
         await daemon.stop(told if stopped.is_set() else "failed")
         stopped.set()
+        if forecasting is not None:
+            await asyncio.gather(forecasting, return_exceptions=True)
         if updates is not None:
             if updating is not None:
                 await asyncio.gather(updating, return_exceptions=True)
@@ -140,6 +156,12 @@ def _updates_ended(task: asyncio.Task[None]) -> None:
     """A fault in the updater ends the updater: nothing that arrives over the wire may take control down."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("updates_failed", error=repr(error), consequence="no updates until the next start")
+
+
+def _weather_ended(task: asyncio.Task[None]) -> None:
+    """Without forecasts the zones are planned by the site's own sensors: nothing else ends with them."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("weather_failed", error=repr(error), consequence="no forecasts until the next start")
 
 
 def _uplink_ended(task: asyncio.Task[None]) -> None:

@@ -135,6 +135,7 @@ class Daemon:
         if self.hvac is not None:
             commands += self.hvac.tick(snapshot, self.history, events)
             self.notes += self.hvac.notes
+            derived.update(self.hvac.readings(snapshot.at))
         modes = {
             runtime.mode_tag: Reading(MODE_CODES[runtime.mode], Quality.GOOD, snapshot.at)
             for runtime in self.stations.values()

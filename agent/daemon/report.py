@@ -18,6 +18,7 @@ _UPSTREAM = frozenset(
     {
         "plan",
         "hvac_plan",
+        "weather_source",
         "mode_changed",
         "mode_wish",
         "command_refused",
@@ -113,5 +114,5 @@ def status_text(daemon: Daemon) -> str:
         )
         parts.append(f"{station_id} {shown}{demand}, {running or 'nothing'} running, {result.mode.value}")
     if daemon.hvac is not None:
-        parts.append(f"hvac {daemon.hvac.switch.mode.value}")
+        parts.append(f"hvac {daemon.hvac.switch.mode.value}, weather {daemon.hvac.weather.text}")
     return "; ".join(parts)

@@ -41,11 +41,13 @@ def dead_man(site: Site) -> Iterator[Finding]:
                 "until then the station stays in observe or advise",
             )
     for name, unit in site.hvac.units.items() if site.hvac is not None else ():
-        if unit.dead_man_s is None or unit.heartbeat is None:
+        if unit.left_behind == "comfort":
+            yield ok("dead-man", f"hvac unit {name}: none; its set-points never leave the comfort band")
+        elif unit.dead_man_s is None or unit.heartbeat is None:
             yield warn(
                 "dead-man",
                 f"hvac unit {name} has none",
-                "give heartbeat and dead_man_s, or keep hvac in observe or advise",
+                "give heartbeat and dead_man_s, or left_behind, or keep hvac in observe or advise",
             )
         else:
             yield ok("dead-man", f"hvac unit {name}: {unit.dead_man_s:g} s")

@@ -1,49 +1,130 @@
-"""Weather for the planner when no provider tells: the site's own sensors, climatology and a decaying anomaly.
+"""Weather for the planner: the provider's forecast where it is worth something, else the site's own sensors.
 
-Source of the rule: RMSE over TMY3 files; climatology plus an anomaly that decays over 30 h beats
-both the last value (beyond 1-2 h) and the same hour yesterday at every lead (docs/hvac.md).
+Source of the rules: RMSE over TMY3 files; climatology plus an anomaly that decays over 30 h beats both the
+last value (beyond 1-2 h) and the same hour yesterday at every lead (docs/hvac.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Rows = Sequence[tuple[datetime, float]]
+Kind = Literal["outdoor_temp", "solar"]
 
 ANOMALY_DECAY_H = 30.0
 # A provider's forecast is corrected by the local sensor, and that correction fades faster.
 BIAS_DECAY_H = 12.0
+# Clouds pass sooner than cold fronts; the sun is corrected by a share, so that no night gets any.
+CLOUD_DECAY_H = 4.0
+_SUN_SHARE = (0.2, 2.0)
+_LEAST_SUN_W_M2 = 60.0  # below this a share of the sun says nothing
+# A forecast this far from the local sensor is of another place or in another unit.
+WRONG_PLACE_K = 12.0
+LONGEST_GAP_S = 3 * 3600.0
+
+
+class Chosen(NamedTuple):
+    """A course on the planner's grid, whose it is, how old, and why it is not the provider's."""
+
+    values: Floats | None
+    source: Literal["provider", "own sensors", "unknown"]
+    age_h: float | None = None
+    why: str = ""
+
+
+def choose(
+    kind: Kind,
+    rows: Rows,
+    issued_at: datetime | None,
+    at: datetime,
+    past: Floats,
+    now: float | None,
+    *,
+    past_step_s: float,
+    steps: int,
+    step_s: float,
+    max_age_h: float,
+) -> Chosen:
+    """The course of the next `steps`: the provider's, corrected by `now`; else climatology with today's anomaly.
+
+    What the provider's rows do not reach is filled from the site's own past.
+    """
+    make = own_sun if kind == "solar" else own_forecast
+    own = make(past, now, past_step_s=past_step_s, steps=steps, step_s=step_s)
+    age_h = None if issued_at is None else (at - issued_at).total_seconds() / 3600.0
+    provided, why = _provided(kind, rows, age_h, at, now, steps=steps, step_s=step_s, max_age_h=max_age_h)
+    if provided is None:
+        return Chosen(own, "own sensors" if own is not None else "unknown", age_h, why)
+    if own is None:
+        own = np.full(steps, provided[np.isfinite(provided)][-1])
+    return Chosen(np.where(np.isfinite(provided), provided, own), "provider", age_h)
+
+
+def _provided(
+    kind: Kind,
+    rows: Rows,
+    age_h: float | None,
+    at: datetime,
+    now: float | None,
+    *,
+    steps: int,
+    step_s: float,
+    max_age_h: float,
+) -> tuple[Floats | None, str]:
+    if age_h is None:
+        return None, "no forecast has come"
+    if not rows:
+        return None, f"the forecast has no {kind}"
+    if age_h > max_age_h:
+        return None, f"the forecast is {age_h:.0f} h old, more than {max_age_h:g}"
+    grid = on_grid(rows, at, steps=steps, step_s=step_s)
+    if grid is None:
+        ends_h = (rows[-1][0] - at).total_seconds() / 3600.0
+        return (
+            None,
+            f"the forecast reaches {max(ends_h, 0.0):.0f} h ahead, not half of {steps * step_s / 3600:g}",
+        )
+    if kind == "solar":
+        return corrected_sun(grid, now, step_s=step_s), ""
+    if now is not None and abs(now - grid[0]) > WRONG_PLACE_K:
+        return None, f"the forecast is {abs(now - grid[0]):.0f} K away from the local sensor"
+    return corrected(grid, now, step_s=step_s), ""
 
 
 def own_forecast(
     past: Floats, now: float | None, *, past_step_s: float, steps: int, step_s: float
 ) -> Floats | None:
-    """The next `steps` values from the site's past [n], oldest first, ending now; None without any.
+    """The next `steps` temperatures from the site's past [n], oldest first, ending now; None without any.
 
-    `past` may hold NaN. The sun is forecast by the same rule: its anomaly is a clear or a dull day.
+    `past` may hold NaN.
     """
-    known = np.isfinite(past)
-    if not known.any():
+    climate = _climate(past, past_step_s)
+    if climate is None:
         return None if now is None else np.full(steps, now)
-    per_day = round(86400.0 / past_step_s)
-    slots = np.arange(len(past)) - len(past)  # 0 would be the step that begins now
-    phase = slots % per_day
-    overall = float(past[known].mean())
-    climate = np.full(per_day, overall)
-    for slot in range(per_day):
-        values = past[known & (phase == slot)]
-        if values.size:
-            climate[slot] = values.mean()
-    level = now if now is not None else float(past[known][-1])
+    level = now if now is not None else float(past[np.isfinite(past)][-1])
     anomaly = level - climate[0]
     lead_h = (np.arange(steps) + 0.5) * step_s / 3600.0
-    index = (np.arange(steps) * step_s / past_step_s).astype(np.int64) % per_day
-    out: Floats = climate[index] + anomaly * np.exp(-lead_h / ANOMALY_DECAY_H)
+    out: Floats = climate[_slots(climate, steps, step_s, past_step_s)] + anomaly * np.exp(
+        -lead_h / ANOMALY_DECAY_H
+    )
     return out
+
+
+def own_sun(
+    past: Floats, now: float | None, *, past_step_s: float, steps: int, step_s: float
+) -> Floats | None:
+    """Likewise for the sun: the mean day of the past, by the share that the sky lets through now."""
+    climate = _climate(past, past_step_s)
+    if climate is None:
+        return None
+    mean_day = np.maximum(climate[_slots(climate, steps, step_s, past_step_s)], 0.0)
+    return _by_share(mean_day, float(climate[0]), now, step_s=step_s)
 
 
 def corrected(provider: Floats, now: float | None, *, step_s: float) -> Floats:
@@ -55,10 +136,16 @@ def corrected(provider: Floats, now: float | None, *, step_s: float) -> Floats:
     return out
 
 
-def on_grid(
-    rows: Sequence[tuple[datetime, float]], at: datetime, *, steps: int, step_s: float
-) -> Floats | None:
-    """A provider's rows, linear between them, on the planner's grid; None where they end before half of it."""
+def corrected_sun(provider: Floats, now: float | None, *, step_s: float) -> Floats:
+    """A provider's sun [n], scaled by what the local sensor shows of it."""
+    return _by_share(provider, float(provider[0]), now, step_s=step_s)
+
+
+def on_grid(rows: Rows, at: datetime, *, steps: int, step_s: float) -> Floats | None:
+    """A provider's rows, linear between them, on the planner's grid: NaN beyond them and in gaps.
+
+    None where they begin too late or end before half of it.
+    """
     if len(rows) < 2:
         return None
     seconds = np.array([(when - at).total_seconds() for when, _ in rows])
@@ -66,4 +153,38 @@ def on_grid(
     if seconds[-1] < 0.5 * wanted[-1] or seconds[0] > step_s * 4:
         return None
     values: Floats = np.interp(wanted, seconds, np.array([value for _, value in rows]))
+    after = np.clip(np.searchsorted(seconds, wanted), 1, len(seconds) - 1)
+    gap_s = seconds[after] - seconds[after - 1]
+    inside = (wanted <= seconds[-1]) & (wanted >= seconds[0])
+    values[(wanted > seconds[-1] + step_s) | (inside & (gap_s > LONGEST_GAP_S))] = np.nan
+    if not np.isfinite(values[0]):
+        return None
     return values
+
+
+def _climate(past: Floats, past_step_s: float) -> Floats | None:
+    """Mean of each step of the day, beginning with the step that begins now; None without any value."""
+    known = np.isfinite(past)
+    if not known.any():
+        return None
+    per_day = round(86400.0 / past_step_s)
+    phase = (np.arange(len(past)) - len(past)) % per_day
+    climate = np.full(per_day, float(past[known].mean()))
+    for slot in range(per_day):
+        values = past[known & (phase == slot)]
+        if values.size:
+            climate[slot] = values.mean()
+    return climate
+
+
+def _slots(climate: Floats, steps: int, step_s: float, past_step_s: float) -> NDArray[np.int64]:
+    return (np.arange(steps) * step_s / past_step_s).astype(np.int64) % len(climate)
+
+
+def _by_share(course: Floats, expected: float, now: float | None, *, step_s: float) -> Floats:
+    if now is None or expected < _LEAST_SUN_W_M2:
+        return course
+    share = min(max(now / expected, _SUN_SHARE[0]), _SUN_SHARE[1])
+    lead_h = np.arange(len(course)) * step_s / 3600.0
+    out: Floats = course * (1.0 + (share - 1.0) * np.exp(-lead_h / CLOUD_DECAY_H))
+    return out

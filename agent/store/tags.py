@@ -7,6 +7,10 @@ from agent.domain import Mode
 # As a number, so that it can be kept like a reading.
 MODE_CODES = {Mode.OBSERVE: 0.0, Mode.ADVISE: 1.0, Mode.CONTROL: 2.0, Mode.FALLBACK: 3.0}
 
+# Whose weather the zones are planned by, and the age of the last forecast, [h].
+WEATHER_CODES = {"unknown": 0.0, "own sensors": 1.0, "provider": 2.0}
+WEATHER_TAG, WEATHER_AGE_TAG = "hvac.weather_source", "hvac.weather_age_h"
+
 
 def demand_tag(station_id: str) -> str:
     """The station's estimated free-air demand, [m3/min]."""

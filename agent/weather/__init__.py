@@ -1,0 +1,1 @@
+"""Weather forecasts from outside: read, kept, and handed to whoever plans."""

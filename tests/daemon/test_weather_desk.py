@@ -1,0 +1,86 @@
+"""What the plan goes by: told once when the provider is lost and once when it is back, and in telemetry always."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.config.site import Hvac, WeatherSource
+from agent.daemon.weather import WeatherDesk
+from agent.domain import Quality, Reading, Snapshot
+from agent.store.history import History
+from agent.weather.reading import Forecast
+
+NOW = datetime(2026, 7, 6, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def desk() -> WeatherDesk:
+    return WeatherDesk(
+        Hvac(outdoor_temp="w.temp", solar="w.sun", weather=WeatherSource(url="https://weather.example/v1"))
+    )
+
+
+@pytest.fixture
+def history() -> History:
+    past = History(":memory:", 30)
+    past.load(
+        (NOW - timedelta(minutes=15 * k), "w.temp", 20.0 + 5.0 * (k // 48 % 2)) for k in range(1, 96 * 7)
+    )
+    return past
+
+
+def issued(at: datetime, *, hours: int = 48) -> Forecast:
+    rows = tuple((at + k * HOUR, 22.0) for k in range(hours))
+    return Forecast(at, at, "https://weather.example/v1", {"outdoor_temp": rows})
+
+
+def ask(desk: WeatherDesk, history: History, at: datetime) -> tuple[str, list]:
+    events: list = []
+    snapshot = Snapshot(at, {"w.temp": Reading(22.0, Quality.GOOD, at)})
+    weather = desk.forecast(snapshot, history, events, steps=96, step_s=900.0)
+    assert weather.temp_degc is not None
+    return weather.source, [(kind, fields["source"], fields["why"]) for kind, _, fields in events]
+
+
+def test_a_provider_that_goes_silent_is_told_once_and_once_when_it_is_back(desk, history):
+    desk.take(issued(NOW))
+    told = [ask(desk, history, NOW + k * HOUR)[1] for k in range(0, 48, 2)]
+    assert told[0] == [("weather_source", "provider", "")]
+    # Its rows reach to 47 h; at 30 h it is too old, whatever it reaches.
+    lost = [(2 * k, what) for k, what in enumerate(told) if what and k]
+    assert [(hour, what[0][1]) for hour, what in lost] == [(32, "own sensors")]
+
+    desk.take(issued(NOW + 50 * HOUR))
+
+    assert ask(desk, history, NOW + 50 * HOUR)[1] == [("weather_source", "provider", "")]
+    assert ask(desk, history, NOW + 51 * HOUR)[1] == []
+
+
+def test_text_and_telemetry_say_which_weather_ran_how_old_and_why(desk, history):
+    desk.take(issued(NOW - 3 * HOUR))
+    assert ask(desk, history, NOW)[0] == "provider, 3 h old"
+    readings = {tag: reading.value for tag, reading in desk.readings(NOW).items()}
+    assert readings == {"hvac.weather_source": 2.0, "hvac.weather_age_h": 3.0}
+
+    text, _ = ask(desk, history, NOW + 35 * HOUR)
+
+    assert text == "own sensors: the forecast is 38 h old, more than 30"
+    assert desk.readings(NOW + 35 * HOUR)["hvac.weather_source"].value == 1.0
+    assert desk.readings(NOW + 35 * HOUR)["hvac.weather_age_h"].value == 38.0
+
+
+def test_a_provider_that_never_came_is_missed_aloud_and_one_that_nobody_asked_for_is_not(desk, history):
+    assert ask(desk, history, NOW)[1] == [("weather_source", "own sensors", "no forecast has come")]
+    alone = WeatherDesk(Hvac(outdoor_temp="w.temp"))
+
+    assert ask(alone, history, NOW)[1] == []
+
+
+def test_an_older_forecast_that_comes_late_changes_nothing(desk, history):
+    desk.take(issued(NOW - HOUR))
+    desk.take(issued(NOW - 9 * HOUR))
+
+    assert ask(desk, history, NOW)[0] == "provider, 1 h old"
