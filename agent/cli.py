@@ -31,13 +31,12 @@ COMMANDS = {
         "agent.update.command:update_command", "signed updates of this site: see, look, bring by stick, agree"
     ),
     "rollback": Entry("agent.update.command:rollback_command", "take back a model, configuration or release"),
+    "identify": Entry(
+        "agent.identify.command:command", "fit models of a site's zones on its past, with a report"
+    ),
     "cosim": Entry("agent.daemon.cosim:command", "let an outside simulator drive the agent over JSON lines"),
     "report": Entry(
         "agent.savings.command:command", "what a station used, and what the agent saved, with its interval"
-    ),
-    "switchback": Entry(
-        "agent.savings.switchback_command:command",
-        "what the agent saves in heating and cooling, by turns with the site's own control",
     ),
     "plan": Entry("agent.planner.command:command", "plan one case of format station-plan/1"),
 }

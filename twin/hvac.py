@@ -6,6 +6,7 @@ per cent (seeded), people come and go, clouds pass. A planner that trusts its mo
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -123,7 +124,7 @@ class HvacTwin:
             }
         )
         self.outdoor = self.weather.at(first_at)
-        self._hvac = hvac
+        self.hvac = hvac
         self._timezone = site.site.timezone
         self._rng = rng
         self._start_at = first_at
@@ -157,6 +158,13 @@ class HvacTwin:
     @property
     def power_kw(self) -> float:
         return sum(unit.power_kw for unit in self.units.values())
+
+    def branch(self) -> HvacTwin:
+        """Another plant that goes on from here by itself."""
+        other = copy.deepcopy(self)
+        # The tables hold functions of this plant; the other needs its own.
+        vars(other).update(_reads=other._read_table(), _writes=other._write_table())  # noqa: SLF001
+        return other
 
     def open_books(self) -> None:
         """Begin counting anew."""
@@ -205,7 +213,7 @@ class HvacTwin:
 
     def _read_table(self) -> dict[str, Callable[[], float | None]]:
         reads: dict[str, Callable[[], float | None]] = {}
-        for name, zone in self._hvac.zones.items():
+        for name, zone in self.hvac.zones.items():
             twin, thermostat = self.zones[name], self.units[zone.unit].thermostats[name]
             reads[zone.temp] = lambda twin=twin: twin.sensor_degc  # type: ignore[misc]
             for tag, read in (
@@ -215,7 +223,7 @@ class HvacTwin:
             ):
                 if tag is not None:
                     reads[tag] = read
-        for name, unit in self._hvac.units.items():
+        for name, unit in self.hvac.units.items():
             device = self.units[name]
             for tag, read in (
                 (unit.power, lambda d=device: d.power_kw),
@@ -226,20 +234,20 @@ class HvacTwin:
             ):
                 if tag is not None:
                     reads[tag] = read
-        if self._hvac.outdoor_temp is not None:
-            reads[self._hvac.outdoor_temp] = lambda: self.outdoor.temp_degc
-        if self._hvac.solar is not None:
-            reads[self._hvac.solar] = lambda: self.outdoor.sun_w_m2
+        if self.hvac.outdoor_temp is not None:
+            reads[self.hvac.outdoor_temp] = lambda: self.outdoor.temp_degc
+        if self.hvac.solar is not None:
+            reads[self.hvac.solar] = lambda: self.outdoor.sun_w_m2
         return reads
 
     def _write_table(self) -> dict[str, Callable[[float], bool]]:
         writes: dict[str, Callable[[float], bool]] = {}
-        for name, zone in self._hvac.zones.items():
+        for name, zone in self.hvac.zones.items():
             unit = self.units[zone.unit]
             for tag, side in ((zone.heating_setpoint, "heating"), (zone.cooling_setpoint, "cooling")):
                 if tag is not None:
                     writes[tag] = lambda v, u=unit, n=name, s=side: u.write_setpoint(n, s, v)  # type: ignore[misc]
-        for name, settings in self._hvac.units.items():
+        for name, settings in self.hvac.units.items():
             device = self.units[name]
             if settings.enable is not None:
                 writes[settings.enable] = device.write_enable

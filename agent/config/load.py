@@ -110,6 +110,8 @@ def _resolved(site: Site, base: Path) -> Site:
     if hvac is not None and hvac.weather is not None and hvac.weather.file is not None:
         weather = hvac.weather.model_copy(update={"file": base / hvac.weather.file})
         hvac = hvac.model_copy(update={"weather": weather})
+    if hvac is not None and hvac.models is not None:
+        hvac = hvac.model_copy(update={"models": base / hvac.models})
     return site.model_copy(
         update={
             "storage": storage,

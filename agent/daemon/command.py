@@ -85,6 +85,7 @@ async def serve(loaded: Loaded, site_file: Path, state: Path) -> bool:
         production=None
         if site.production is None
         else ProductionPlan(site.production, site.site.timezone, state / "production_plan.csv"),
+        zone_models=state / "hvac-models.json",
     )
     stopped = asyncio.Event()
     restarts: list[str] = []

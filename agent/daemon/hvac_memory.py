@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
-from agent.config.hvac_models import HvacModels, LearnedUnit, LearnedZone, with_models
+from agent.config.hvac_models import (
+    HvacModels,
+    LearnedUnit,
+    LearnedZone,
+    read_models,
+    with_models,
+    write_models,
+)
 from agent.config.site import Hvac, Site
+from agent.errors import DataError
+from agent.log import get_logger
 from agent.planner.hvac_identify import identify, standing_score
 from agent.planner.hvac_observer import ZoneEstimate, estimates
 from agent.planner.hvac_past import STEP_S, SitePast, unit_past
 from agent.planner.hvac_schedule import occupancy_grid
 from agent.store.history import History
+
+log = get_logger(__name__)
 
 LEARNED_DAYS = 28
 OBSERVED_DAYS = 2
@@ -79,12 +91,26 @@ def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime)
 
 
 class HvacMemory:
-    """The models in force and when to fit them anew."""
+    """The models in force and when to fit them anew. `kept` is the file that carries them over a restart."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, kept: Path | None = None) -> None:
         self._site = site
-        self._tried_at: datetime | None = None
-        self.models: HvacModels | None = None
+        self._kept = kept
+        self.models = self._remembered()
+        self._tried_at = None if self.models is None else self.models.made_at
+
+    def _remembered(self) -> HvacModels | None:
+        """The younger of the site's file and our own; one that cannot be used is said so and left out."""
+        hvac = self._site.hvac or Hvac()
+        found: list[HvacModels] = []
+        for path in (hvac.models, self._kept):
+            if path is None or (path == self._kept and not path.exists()):
+                continue
+            try:
+                found.append(read_models(path, hvac))
+            except DataError as error:
+                log.warning("zone_models_unusable", what=error.what, where=error.where, fix=error.fix)
+        return max(found, key=lambda models: models.made_at, default=None)
 
     @property
     def hvac(self) -> Hvac:
@@ -105,6 +131,11 @@ class HvacMemory:
 
         def learn() -> None:
             self.models = learned(self._site, past, self.models, at)
+            if self._kept is not None:
+                try:
+                    write_models(self._kept, self.models)
+                except OSError as error:
+                    log.warning("zone_models_not_kept", where=str(self._kept), what=error.strerror)
 
         return learn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -48,6 +49,7 @@ class Daemon:
         forecasters: dict[str, DemandForecast] | None = None,
         plan_in_thread: bool = False,
         production: ProductionPlan | None = None,
+        zone_models: Path | None = None,
     ) -> None:
         self.site, self.clock, self.drivers = site, clock, dict(drivers)
         self.history, self.ledger, self.reporter = history, ledger, reporter
@@ -58,7 +60,9 @@ class Daemon:
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
         for runtime in self.stations.values():
             runtime.foresight.known = known_ahead(site, runtime.station, production)
-        self.hvac = HvacRuntime(site, allowed) if site.hvac is not None and site.hvac.zones else None
+        self.hvac = (
+            HvacRuntime(site, allowed, zone_models) if site.hvac is not None and site.hvac.zones else None
+        )
         self._plan_in_thread = plan_in_thread
         self._nightly = Nightly(site.site.timezone, clock.now())
         self._jobs: set[asyncio.Task[None]] = set()

@@ -19,6 +19,8 @@ STEP_S = 900.0
 STEP_H = STEP_S / 3600.0
 BRIDGED_STEPS = 4  # a gap of up to an hour is bridged
 LEAST_COIL_SHARE = 0.02  # of the nameplate's electrical power; less is standby and noise
+IDLE_K = 0.5  # no thermostat calls this far inside its set-points
+LEAST_IDLE_STEPS = 8
 OPEN_DAMPER_K = 0.35  # a zone so near its set-point still takes air from a unit that runs
 
 
@@ -80,7 +82,9 @@ def unit_past(
     if not np.isfinite(past.outdoor_degc).any():
         return None
     people = np.maximum.reduce([past.occupied[zone] for zone in zones]) > 0.5
-    fan, standby = constants if constants is not None else constant_loads(unit, power, people)
+    fan, standby = (
+        constants if constants is not None else constant_loads(unit, power, people, idle_steps(zones, past))
+    )
     outdoor = np.where(np.isfinite(past.outdoor_degc), past.outdoor_degc, np.nanmean(past.outdoor_degc))
     cool_cop, heat_cop = cooling_cop(unit, outdoor), heating_cop(unit, outdoor)
     heats = heating_side(hvac, zones, past)
@@ -101,20 +105,35 @@ def unit_past(
     )
 
 
-def constant_loads(unit: Unit, power_kw: FloatArray, people: BoolArray) -> tuple[float, float]:
-    """Fan power while occupied and standby power, [kW], from what the unit never goes below."""
-    known = np.isfinite(power_kw)
+def constant_loads(
+    unit: Unit, power_kw: FloatArray, people: BoolArray, idle: BoolArray
+) -> tuple[float, float]:
+    """Fan power while occupied and standby power, [kW], from what the unit draws while no zone calls.
+
+    A unit that never rests says nothing of either: then the fan is what the nameplate says, and standby nought.
+    """
+    known = np.isfinite(power_kw) & idle
     empty, full = power_kw[known & ~people], power_kw[known & people]
-    standby = float(np.quantile(empty, 0.05)) if empty.size else 0.0
+    standby = float(np.quantile(empty, 0.2)) if empty.size >= LEAST_IDLE_STEPS else 0.0
     if standby > 0.5 * unit.fan_kw > 0:
         # It ventilates day and night: then the fan is what the nameplate says.
         return unit.fan_kw, max(0.0, standby - unit.fan_kw)
-    if not full.size:
+    if full.size < LEAST_IDLE_STEPS:
         return unit.fan_kw, standby
-    floor = float(np.quantile(full, 0.05)) - standby
+    floor = float(np.quantile(full, 0.2)) - standby
     if unit.fan_kw > 0 and floor > 1.6 * unit.fan_kw:
-        return unit.fan_kw, standby  # the coil never rests while occupied: its floor is no fan
+        return unit.fan_kw, standby  # no fan of this size: something else draws
     return max(0.0, floor), standby
+
+
+def idle_steps(zones: Mapping[str, Zone], past: SitePast) -> BoolArray:
+    """Steps in which every zone is well between its set-points, as it was a step before."""
+    idle = np.ones(past.size, dtype=np.bool_)
+    for name, zone in zones.items():
+        low, high = setpoints_in_force(name, zone, past)
+        air = past.temp_degc[name]
+        idle &= (air > low + IDLE_K) & (air < high - IDLE_K)
+    return np.asarray(idle & np.concatenate([[False], idle[:-1]]), dtype=np.bool_)
 
 
 def heating_side(hvac: Hvac, zones: Mapping[str, Zone], past: SitePast) -> BoolArray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.config.parts import WeekTime
 from agent.config.site import Zone
 
 BoolArray = NDArray[np.bool_]
@@ -32,15 +34,29 @@ def occupancy_grid(zone: Zone, timezone: str, at: datetime, steps: int, step_s: 
 
     Each instant is turned into local time by itself, so that days of 23 and 25 hours come out right.
     """
-    start = at.astimezone(UTC)
+    if not zone.occupancy:
+        return np.ones(steps, dtype=np.bool_)
+    place, start = ZoneInfo(timezone), at.astimezone(UTC)
+    week = _week(zone.occupancy)
     samples = max(1, round(step_s / SAMPLE_S))
+    out = np.zeros(steps, dtype=np.bool_)
+    for k in range(steps):
+        local = (start + timedelta(seconds=k * step_s)).astimezone(place)
+        minute = (local.weekday() * 24 + local.hour) * 60.0 + local.minute + local.second / 60.0
+        # Clocks change at whole quarter hours: within a step the minutes simply go on.
+        slots = ((minute + np.arange(samples) * step_s / samples / 60.0) * 60.0 // SAMPLE_S) % week.size
+        out[k] = week[slots.astype(np.int64)].any()
+    return out
+
+
+@lru_cache(maxsize=256)
+def _week(spans: tuple[WeekTime, ...]) -> BoolArray:
+    """Whether people are due, for each five minutes of a local week."""
+    per_day = round(86400.0 / SAMPLE_S)
     return np.array(
         [
-            any(
-                is_occupied(zone, timezone, start + timedelta(seconds=k * step_s + i * step_s / samples))
-                for i in range(samples)
-            )
-            for k in range(steps)
+            any(span.contains(slot // per_day, slot % per_day * SAMPLE_S / 60.0) for span in spans)
+            for slot in range(7 * per_day)
         ],
         dtype=np.bool_,
     )

@@ -1,0 +1,1 @@
+"""Models of zones from a CSV of their past: `trimload identify`."""
