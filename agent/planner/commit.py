@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.planner.machine_schedule import FORBIDDEN_EUR
 from agent.planner.one_machine import plan_machine
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+from agent.planner.tables import Bools, Floats, Tables
 
 # A machine that runs unwanted costs less than air that is missing.
 _UNWANTED_SHARE = 0.5

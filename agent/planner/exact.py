@@ -197,14 +197,15 @@ def _time_rows(
     steps = tables.steps
     for t in range(times.initial_release):
         low[columns[t].on] = high[columns[t].on] = float(tables.initially_on[machine])
-    must_on = tables.must_on[:, machine]
+    forgiven = tables.must_on[:, machine] & (tables.unavoidable[machine] > 0)
     for t in range(steps):
+        if times.cuts_stop[t] and not tables.unavoidable[machine]:
+            high[columns[t].stop] = 0.0
         up = [s for s in range(t + 1) if times.on_release[s] > t]
         down = [s for s in range(t + 1) if times.off_release[s] > t]
         extra.add([(columns[s].start, 1.0) for s in up] + [(columns[t].on, -1.0)], -np.inf, 0.0)
         extra.add([(columns[s].stop, 1.0) for s in down] + [(columns[t].on, 1.0)], -np.inf, 1.0)
-        # A start that a window forces is not refused.
-        recent = [s for s in range(t + 1) if begin[t] - begin[s] < 60.0 - _EPS_MIN and not must_on[s]]
+        recent = [s for s in range(t + 1) if begin[t] - begin[s] < 60.0 - _EPS_MIN and not forgiven[s]]
         past = sum(1 for ago in spec.state.starts_ago_min if begin[t] + ago < 60.0 - _EPS_MIN)
         if len(recent) + past > spec.max_starts_per_hour:
             extra.add(

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.planner.dispatch import pressure_band
+from agent.planner.machine_schedule import FORBIDDEN_EUR
 from agent.planner.set_dp import set_before, subset_bits, switch_in_place
 from agent.planner.stage import Stage, narrowed
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Tables
+from agent.planner.tables import Bools, Floats, Tables
 
 # A level programme pays where the band holds more than this share of a step's full flow.
 _USEFUL_SHARE = 0.03

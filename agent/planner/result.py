@@ -9,7 +9,7 @@ from typing import NamedTuple
 from agent.domain import PlanStatus
 from agent.planner.evaluate import CostSplit
 
-__all__ = ["Effort", "PlanStatus", "Shortage", "StartOrder", "StationPlanResult"]
+__all__ = ["BrokenRule", "Effort", "PlanStatus", "Shortage", "StartOrder", "StationPlanResult"]
 
 
 class Shortage(NamedTuple):
@@ -17,6 +17,19 @@ class Shortage(NamedTuple):
 
     step: int
     missing_m3_min: float
+
+
+class BrokenRule(NamedTuple):
+    """A rule of time that the problem's own windows and state leave no way to keep.
+
+    `rule`: min_up, min_down (`amount` in minutes short), starts_per_hour (starts too many), or
+    forced (a forced window inside an unavailable one, `amount` 1).
+    """
+
+    machine_id: str
+    rule: str
+    step: int
+    amount: float
 
 
 class StartOrder(NamedTuple):
@@ -44,7 +57,7 @@ class StationPlanResult:
     """A plan for one station. Series have one value per step.
 
     `status` BEST_EFFORT means that air is missing: `shortages` says where, the caller goes into
-    restricted capacity. `price_eur_m3` is what one more cubic metre in the step would cost.
+    restricted capacity. `broken` is empty unless the problem contradicts itself. `price_eur_m3` is what one more cubic metre in the step would cost.
     `reasons` are sentences on the plan as a whole; `planner.explain` answers for single steps.
     """
 
@@ -61,6 +74,7 @@ class StationPlanResult:
     peak_kw: float | None
     cost: CostSplit
     shortages: tuple[Shortage, ...]
+    broken: tuple[BrokenRule, ...]
     start_orders: tuple[StartOrder, ...]
     reasons: tuple[str, ...]
     effort: Effort

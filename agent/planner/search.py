@@ -9,6 +9,7 @@ import numpy as np
 from agent.planner.budget import Budget
 from agent.planner.dispatch import Dispatch, Dispatched
 from agent.planner.dispatch_real import dispatch_real
+from agent.planner.machine_schedule import faults_of
 from agent.planner.one_machine import replan_machine
 from agent.planner.stage import Stage, delivered_flow, make_stage
 from agent.planner.tables import Bools, Floats, Ints, Tables
@@ -107,20 +108,19 @@ class Search:
 
 
 def faulty_machines(tables: Tables, on: Bools, machines: Iterable[int] | None = None) -> list[int]:
-    """Machines (of those named, else of all) whose schedule breaks a rule of time."""
-    specs = tables.problem.machines
-    return [
-        index
-        for index in (range(tables.count) if machines is None else machines)
-        if first_fault(
-            specs[index],
-            tables.start_min,
-            on[:, index],
-            must_on=tables.must_on[:, index],
-            must_off=tables.must_off[:, index],
-        )
-        is not None
-    ]
+    """Machines (of those named, else of all) whose schedule breaks a rule of time that it could keep."""
+    chosen = range(tables.count) if machines is None else machines
+    return [index for index in chosen if _breaks_rules(tables, on, index)]
+
+
+def _breaks_rules(tables: Tables, on: Bools, index: int) -> bool:
+    rules, tolerated = tables.rules[index], tables.unavoidable[index]
+    if tolerated:
+        return faults_of(rules, on[:, index]) > tolerated
+    fault = first_fault(
+        rules.machine, rules.start_min, on[:, index], must_on=rules.must_on, must_off=rules.must_off
+    )
+    return fault is not None
 
 
 def repaired(stage: Stage, on: Bools, machines: Iterable[int] | None = None) -> Bools:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.planner.machine_schedule import FORBIDDEN_EUR
 from agent.planner.stage import Stage
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Ints, Tables
+from agent.planner.tables import Bools, Floats, Ints, Tables
 
 
 def best_sets(stage: Stage, on: Bools, group: list[int]) -> Bools:

@@ -11,8 +11,9 @@ from agent.planner.commit import greedy
 from agent.planner.dispatch import Dispatch
 from agent.planner.evaluate import Outcome, evaluate
 from agent.planner.improve import improve
-from agent.planner.problem import StationProblem
+from agent.planner.problem import StationProblem, Window
 from agent.planner.result import (
+    BrokenRule,
     Effort,
     PlanStatus,
     Shortage,
@@ -21,10 +22,13 @@ from agent.planner.result import (
 )
 from agent.planner.search import Search, faulty_machines
 from agent.planner.stage import flat_path
-from agent.planner.tables import Bools, Floats, Tables, compile_tables
+from agent.planner.tables import Bools, Floats, Tables, compile_tables, mask
+from agent.planner.timing import time_faults
 
 # m3/min: less missing air than this is rounding.
 _SHORT_M3_MIN = 1e-4
+# Contradictions that are spelled out; the rest is counted.
+_MOST_TEXTS = 5
 
 
 def plan_station(
@@ -75,7 +79,41 @@ def plan_station(
         status = PlanStatus.BEST_EFFORT
         reasons.append(_shortage_text(tables, on, outcome, shortages))
     reasons += _soft_limits(tables, outcome)
-    return _result(tables, on, flow, price, outcome, status, shortages, reasons, search)
+    broken = broken_rules(tables, on)
+    reasons += [_contradiction_text(one) for one in broken[:_MOST_TEXTS]]
+    if len(broken) > _MOST_TEXTS:
+        reasons.append(f"and {len(broken) - _MOST_TEXTS} more contradictions of this kind")
+    return _result(tables, on, flow, price, outcome, status, shortages, broken, reasons, search)
+
+
+def broken_rules(tables: Tables, on: Bools) -> tuple[BrokenRule, ...]:
+    """The rules that the schedule breaks, by machine and step: only contradictory input leaves any."""
+    found: list[BrokenRule] = []
+    for index, rules in enumerate(tables.rules):
+        key = rules.machine.machine_id
+        series = on[:, index]
+        faults = time_faults(
+            rules.machine, rules.start_min, series, must_on=rules.must_on, must_off=rules.must_off
+        )
+        found += [BrokenRule(key, *fault) for fault in faults]
+        wanted = mask(rules.machine.forced_on, tables.steps)
+        for window in rules.machine.forced_flow:
+            wanted |= mask((Window(window.first_step, window.end_step),), tables.steps)
+        found += [
+            BrokenRule(key, "forced", int(step), 1.0) for step in np.flatnonzero(wanted & rules.must_off)
+        ]
+    return tuple(sorted(found, key=lambda one: (one.step, one.machine_id, one.rule)))
+
+
+def _contradiction_text(broken: BrokenRule) -> str:
+    where = f"{broken.machine_id} in step {broken.step}"
+    texts = {
+        "forced": f"{where} is forced on while unavailable: it stays off",
+        "min_down": f"{where} is forced on {broken.amount:.3g} min before its minimum stop is over",
+        "min_up": f"{where} stops {broken.amount:.3g} min before its minimum run is over",
+        "starts_per_hour": f"{where} is forced to start {broken.amount:.0f} time(s) more than its hour allows",
+    }
+    return "contradictory input: " + texts.get(broken.rule, f"{where} breaks {broken.rule}")
 
 
 def merit_flow(tables: Tables, on: Bools, delivered: Floats) -> Floats:
@@ -124,6 +162,7 @@ def _result(
     outcome: Outcome,
     status: PlanStatus,
     shortages: tuple[Shortage, ...],
+    broken: tuple[BrokenRule, ...],
     reasons: list[str],
     search: Search,
 ) -> StationPlanResult:
@@ -156,6 +195,7 @@ def _result(
         peak_kw=outcome.peak_kw,
         cost=outcome.cost,
         shortages=shortages,
+        broken=broken,
         start_orders=tuple(sorted(orders, key=lambda order: (order.order_min, order.machine_id))),
         reasons=tuple(reasons),
         effort=Effort(search.lps, search.sweeps),

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.planner.tables import FORBIDDEN_EUR, Bools, Floats, Ints, Tables
+from agent.planner.machine_schedule import FORBIDDEN_EUR
+from agent.planner.tables import Bools, Floats, Ints, Tables
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.planner.machine_schedule import MachineRules, unavoidable_faults
 from agent.planner.problem import PlanMachine, StationProblem, Window
 from agent.planner.real_curves import TABLED_MACHINES, RealPower, Sections, make_sections
 from agent.planner.timing import MachineTimes, machine_times
@@ -16,9 +17,6 @@ from agent.planner.timing import MachineTimes, machine_times
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
-
-# Stands for "not allowed" in sums: far above any plan's cost, small enough to keep its cents.
-FORBIDDEN_EUR = 1e8
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class Tables:
     Pieces (K of them) are those of the lower convex hulls, ordered by slope; `slopes_kw_m3_min`
     are the S distinct slopes including 0 (air blown off costs nothing more), rising.
     `profit_kw` [S, n] is min over flow of (power - slope * flow) on the hull: the hull's conjugate.
+    `unavoidable` [n] counts the rules of time that contradictory windows break in any schedule.
     `sections` are the dispatch programme's pieces, `hulls` [points, 2] flow and power; `real` is the power of sets on the curves as they
     are, None where all are convex or the machines too many.
     """
@@ -58,7 +57,8 @@ class Tables:
     inertia_constant_eur: float
     initially_on: Bools
     relaxed: tuple[MachineTimes, ...]
-    strict: tuple[MachineTimes, ...]
+    rules: tuple[MachineRules, ...]
+    unavoidable: tuple[int, ...]
     interval_of_step: Ints
     interval_hours: Floats
     convex: bool
@@ -142,7 +142,7 @@ def compile_tables(problem: StationProblem) -> Tables:
     on_eur = np.zeros((steps, count))
     inertia_constant = 0.0
     relaxed: list[MachineTimes] = []
-    strict: list[MachineTimes] = []
+    rules: list[MachineRules] = []
     for index, machine in enumerate(machines):
         off = mask(machine.unavailable, steps)
         flow = _forced_flow(machine, steps)
@@ -158,8 +158,12 @@ def compile_tables(problem: StationProblem) -> Tables:
             previous = np.array(inertia.on[machine.machine_id][:steps], dtype=bool)
             on_eur[: len(previous), index] += inertia.flip_cost_eur * np.where(previous, -1.0, 1.0)
             inertia_constant += inertia.flip_cost_eur * float(previous.sum())
-        relaxed.append(machine_times(machine, start_min, must_on=on, must_off=off, strict=False))
-        strict.append(machine_times(machine, start_min, must_on=on, must_off=off, strict=True))
+        free, apart = (
+            machine_times(machine, start_min, must_on=on, must_off=off, strict=strict)
+            for strict in (False, True)
+        )
+        relaxed.append(free)
+        rules.append(MachineRules(machine, start_min, on, off, free, apart))
 
     charge = problem.demand_charge
     interval = np.zeros(steps, dtype=np.int64)
@@ -192,7 +196,8 @@ def compile_tables(problem: StationProblem) -> Tables:
         inertia_constant_eur=inertia_constant,
         initially_on=np.array([m.state.running for m in machines], dtype=bool),
         relaxed=tuple(relaxed),
-        strict=tuple(strict),
+        rules=tuple(rules),
+        unavoidable=tuple(unavoidable_faults(one) for one in rules),
         interval_of_step=interval,
         interval_hours=np.bincount(interval, weights=hours).astype(float),
         convex=convex,

@@ -2,9 +2,10 @@
 
 A machine that switches at step t is held until its release step; `MachineTimes` gives that step
 for every t, so that a dynamic programme can jump over the hold. Unavailability ends a minimum
-run, a forced window ends a minimum stop (precedence: unavailable > forced > minimum times).
+run. A forced window ends a minimum stop only where nothing else is left (precedence: unavailable >
+forced > minimum times): a stop that runs into a window is dear, and a fault where it was a choice.
 
-Starts per hour are exact in `first_fault`; inside the programmes they are left out (`relaxed`)
+Starts per hour are exact in `time_faults`; inside the programmes they are left out (`relaxed`)
 or replaced by a safe rule (`strict`): starts at least 60/max minutes apart, and in the first hour
 only where the known past starts leave room for every start that this spacing would allow.
 """
@@ -12,6 +13,7 @@ only where the known past starts leave room for every start that this spacing wo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,13 +32,15 @@ class MachineTimes:
 
     `on_release[t]` is the first step at which a machine started at t may stop, `off_release[t]`
     the reverse; both lie in t+1 .. N. `initial_release` is the same for the state at the start.
-    `may_start[t]` is False where the strict rule forbids a start.
+    `may_start[t]` is False where the strict rule forbids a start; `cuts_stop[t]` is True where a
+    machine stopped at t is forced to run again before its minimum stop is over.
     """
 
     on_release: tuple[int, ...]
     off_release: tuple[int, ...]
     initial_release: int
     may_start: tuple[bool, ...]
+    cuts_stop: tuple[bool, ...]
 
 
 class TimeFault(NamedTuple):
@@ -76,7 +80,10 @@ def machine_times(
     on_release = np.searchsorted(begin, begin + machine.min_up_min - _EPS_MIN)
     on_release = np.minimum(np.maximum(on_release, later), np.maximum(next_off[1:], later))
     off_release = np.searchsorted(begin, begin + down_min - _EPS_MIN)
-    off_release = np.minimum(np.maximum(off_release, later), np.maximum(next_on[1:], later))
+    forced_on = np.maximum(next_on[1:], later)
+    whole_stop = np.searchsorted(begin, begin + machine.min_down_min - _EPS_MIN)
+    cuts_stop = (forced_on < whole_stop) & (forced_on < steps)
+    off_release = np.minimum(np.maximum(off_release, later), forced_on)
 
     state = machine.state
     if state.running:
@@ -91,6 +98,7 @@ def machine_times(
         off_release=tuple(int(x) for x in off_release),
         initial_release=min(initial, breaker),
         may_start=_may_start(machine, begin, strict=strict),
+        cuts_stop=tuple(bool(x) for x in cuts_stop),
     )
 
 
@@ -116,9 +124,22 @@ def first_fault(
     must_on: NDArray[np.bool_],
     must_off: NDArray[np.bool_],
 ) -> TimeFault | None:
-    """The first rule of time that the schedule `on` breaks, None when it keeps them all.
+    """The first rule of time that the schedule `on` breaks, None when it keeps them all."""
+    return next(time_faults(machine, start_min, on, must_on=must_on, must_off=must_off), None)
 
-    Faults that the windows force (a forced start inside the minimum stop) do not count.
+
+def time_faults(
+    machine: PlanMachine,
+    start_min: NDArray[np.float64],
+    on: NDArray[np.bool_],
+    *,
+    must_on: NDArray[np.bool_],
+    must_off: NDArray[np.bool_],
+) -> Iterator[TimeFault]:
+    """Every rule of time that the schedule `on` breaks, step by step.
+
+    Only unavailability excuses anything: it may cut a minimum run. A forced start that cuts a
+    minimum stop or exceeds the starts per hour is a fault, even where the windows leave no choice.
     """
     begin = start_min[:-1].tolist()
     state = machine.state
@@ -129,26 +150,25 @@ def first_fault(
     for step, value in enumerate(on.tolist()):
         now = begin[step]
         if value and must_off[step]:
-            return TimeFault("unavailable", step, 1.0)
+            yield TimeFault("unavailable", step, 1.0)
         if not value and must_on[step]:
-            return TimeFault("forced", step, 1.0)
+            yield TimeFault("forced", step, 1.0)
         if value == running:
             continue
         if value:
             wait_min = machine.min_down_min - (now - since_min)
             if first_change:
                 wait_min = max(wait_min, machine.lead_time_min - now)
-            if wait_min > _EPS_MIN and not must_on[step]:
-                return TimeFault("min_down", step, wait_min)
+            if wait_min > _EPS_MIN:
+                yield TimeFault("min_down", step, wait_min)
             starts.append(now)
             recent = sum(1 for start in starts if now - start < 60.0 - _EPS_MIN)
-            if recent > machine.max_starts_per_hour and not must_on[step]:
-                return TimeFault("starts_per_hour", step, float(recent - machine.max_starts_per_hour))
+            if recent > machine.max_starts_per_hour:
+                yield TimeFault("starts_per_hour", step, float(recent - machine.max_starts_per_hour))
         else:
             wait_min = machine.min_up_min - (now - since_min)
             if wait_min > _EPS_MIN and not must_off[step]:
-                return TimeFault("min_up", step, wait_min)
+                yield TimeFault("min_up", step, wait_min)
         running = value
         since_min = now
         first_change = False
-    return None

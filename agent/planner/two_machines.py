@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.planner.one_machine import start_prices
+from agent.planner.machine_schedule import BROKEN_EUR, start_prices, stop_prices
 from agent.planner.stage import Stage
 from agent.planner.tables import Bools, Floats, Ints, Tables
 from agent.planner.timing import MachineTimes
@@ -147,7 +147,8 @@ def _holds(tables: Tables, points: Ints, times: tuple[MachineTimes, ...]) -> _Ho
             at = np.searchsorted(points, np.array(table)[points])
             release[:, state, i] = np.maximum(at, after)
         initial[i] = np.searchsorted(points, one.initial_release)
-        switch[:, 1, i] = np.array(start_prices(tables, i, one))[points]
+        switch[:, 1, i] = np.array(start_prices(tables.rules[i], tables.start_eur[:, i], one))[points]
+        switch[:, 0, i] = np.array(stop_prices(one))[points]
     return _Holds(release, initial, switch)
 
 
@@ -184,7 +185,7 @@ class PairProgramme:
             self._patterns.append(known[key])
         self._value = np.empty((size + 1, longest + 1, 2, 2, 2 * count))
         self._switched = np.empty((longest, 2, 2, 2 * count))
-        # Start price by state left: leaving "off" costs a start, leaving "on" nothing.
+        # Price by state left: leaving "off" costs a start, leaving "on" mostly nothing.
         self._enter = self.holds.switch_eur[:, ::-1][:, :, self._a]
 
     def best(self, stage: Stage, on: Bools, *, least_gain_eur: float, at_most: int) -> list[PairPlan]:
@@ -273,14 +274,16 @@ def _pattern(held: Ints, a: Ints, swapped: Ints, longest: int) -> tuple[Ints, In
 
 
 def _present_cost(tables: Tables, blocks: Floats, on: Bools, pairs: Pairs, points: Ints) -> Floats:
-    """Cost [P] of the present plan in the same terms: steps and starts of the two machines."""
+    """Cost [P] of the present plan in the same terms: steps and switches of the two machines."""
     here = on[points].astype(int)
     rows = np.arange(len(points))[:, None]
     index = np.arange(len(pairs.first))[None, :]
     steps: Floats = blocks[rows, here[:, pairs.first], here[:, pairs.second], index].sum(axis=0)
     before = np.vstack([tables.initially_on[None, :], on[:-1]])
-    starts = np.where(on & ~before, tables.start_eur, 0.0).sum(axis=0)
-    steps += starts[pairs.first] + starts[pairs.second]
+    cuts = np.stack([one.cuts_stop for one in tables.relaxed], axis=1)
+    switches = np.where(on & ~before, tables.start_eur, 0.0).sum(axis=0)
+    switches += np.where(before & ~on & cuts, BROKEN_EUR, 0.0).sum(axis=0)
+    steps += switches[pairs.first] + switches[pairs.second]
     return steps
 
 

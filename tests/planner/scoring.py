@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 TOLERANCE = 1e-4
@@ -74,14 +75,14 @@ def _judge_machine(
             verdict.broken.append(("manual flow", key, step))
         if active != running:
             held, least = now - since, machine["min_down_min" if active else "min_up_min"]
-            excused = blocked if not active else wanted
-            if held < least - 1e-6 and not excused:
+            # Only unavailability excuses anything: it may cut a minimum run.
+            if held < least - 1e-6 and not (blocked and not active):
                 verdict.broken.append(("minimum time", key, step))
             if active:
                 starts.append(now)
                 verdict.starts += 1
                 recent = [start for start in starts if now - start < 60 - 1e-6]
-                if len(recent) > machine["max_starts_per_hour"] and not wanted:
+                if len(recent) > machine["max_starts_per_hour"]:
                     verdict.broken.append(("starts per hour", key, step))
                 verdict.cost_eur += machine["start_cost_eur"]
                 energy_kwh[step] += machine["start_energy_kwh"]
@@ -93,6 +94,24 @@ def _judge_machine(
             verdict.cost_eur += machine["run_cost_eur_h"] * minutes / 60
         elif abs(flow[step]) > TOLERANCE:
             verdict.broken.append(("flow while off", key, step))
+
+
+def least_broken(machine: dict[str, Any], lengths: list[float]) -> int:
+    """Fewest rules of time that any of the 2^N series of the machine breaks, windows kept."""
+    begins = [sum(lengths[:t]) for t in range(len(lengths))]
+    fewest = 99
+    for series in product((0, 1), repeat=len(lengths)):
+        verdict = Verdict()
+        flow = [machine["curve"][0][0] * on for on in series]
+        for window in reversed(machine["forced_flow"]):
+            for step in range(int(window[0]), min(int(window[1]), len(lengths))):
+                flow[step] = window[2] * series[step]
+        plan = {"on": {machine["id"]: series}, "flow": {machine["id"]: flow}}
+        _judge_machine(verdict, machine, plan, lengths, begins, [0.0] * len(lengths))
+        rules = [rule for rule, _, _ in verdict.broken]
+        if not {"unavailable", "forced"} & set(rules):
+            fewest = min(fewest, len(rules))
+    return fewest
 
 
 def _judge_air(verdict: Verdict, case: dict[str, Any], plan: dict[str, Any], energy_kwh: list[float]) -> None:

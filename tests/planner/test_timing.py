@@ -45,10 +45,19 @@ def test_stopped_machine_is_not_restarted_before_min_stop_time() -> None:
     assert fault == TimeFault("min_down", 1, 5.0)
 
 
-def test_a_forced_start_may_cut_the_minimum_stop() -> None:
+def test_a_forced_start_does_not_excuse_a_stop_that_was_a_choice() -> None:
     machine = load_unload("A", 10.0, running=True, min_down_min=20.0, forced_on=(Window(1, 3),))
 
-    assert _fault(machine, [0, 1, 1]) is None
+    assert _fault(machine, [0, 1, 1]) == TimeFault("min_down", 1, 5.0)
+    assert compile_tables(station((machine,), [0.0] * 3, step_min=(15.0,) * 3)).unavoidable == (0,)
+
+
+def test_windows_that_cannot_be_kept_are_counted_as_contradictions() -> None:
+    out_of_order = {"unavailable": (Window(1, 2),), "forced_on": (Window(0, 1), Window(2, 3))}
+    machine = load_unload("A", 10.0, running=True, min_down_min=20.0, **out_of_order)
+
+    # Forced to run, then unavailable for 15 min, then forced again: 5 min short of the stop.
+    assert compile_tables(station((machine,), [0.0] * 3, step_min=(15.0,) * 3)).unavoidable == (1,)
 
 
 def test_starts_before_the_plan_count_for_the_hour() -> None:
@@ -107,7 +116,7 @@ def test_the_strict_rule_keeps_starts_apart_and_leaves_room_for_old_ones() -> No
     )
     problem = station((machine,), [1.0] * 6, step_min=(10.0,) * 6)
 
-    strict = compile_tables(problem).strict[0]
+    strict = compile_tables(problem).rules[0].strict
 
     # One old start until 25 min leaves one; a cycle of 30 min allows one planned start in 0..29.
     assert strict.may_start == (True,) * 6
