@@ -41,6 +41,7 @@ class Search:
         self.best: Dispatched | None = None
         self.best_on: Bools = np.zeros((tables.steps, tables.count), dtype=bool)
         self._programmes: dict[bytes, PairProgramme] = {}
+        self._longest: dict[bytes, int] = {}
         self._priced: dict[bytes, Dispatched | None] = {}
 
     def may_price(self) -> bool:
@@ -75,8 +76,11 @@ class Search:
         """The pair programme on decision points and over machines that suit the schedule."""
         tables = self.tables
         points = decision_points(tables, on, at_most=MOST_POINTS)
-        machines = self._paired(on, len(points) * (longest_hold(tables, points) + 1) * 4)
-        key = points.tobytes() + machines.tobytes()
+        grid = points.tobytes()
+        if grid not in self._longest:
+            self._longest = {grid: longest_hold(tables, points)}
+        machines = self._paired(on, len(points) * (self._longest[grid] + 1) * 4)
+        key = grid + machines.tobytes()
         if key not in self._programmes:
             first, second = np.triu_indices(len(machines), 1)
             pairs = Pairs(machines[first], machines[second])

@@ -92,21 +92,32 @@ class Stage:
         def wide(values: Floats) -> Floats:
             return values.reshape(values.shape + (1,) * (power.ndim - 1))
 
-        over = np.maximum(flow - full, 0.0)
+        # Flow above (+) or below (-) full load, least flows blown off where more than is asked.
+        beyond = np.maximum(flow, base) - full
+        over = np.maximum(beyond, 0.0)
+        np.minimum(beyond, 0.0, out=beyond)
+        beyond += wide(self.reserve)
+        np.maximum(beyond, 0.0, out=beyond)
+        beyond *= wide(self.reserve_eur)
+        if self.limit_kw is None and self.peak_kw is None:
+            cost = wide(self.energy_eur_kw) * power
+            cost += beyond
+            over *= wide(self.unserved_eur - self.energy_eur_kw * self.slopes[:, -1])
+            cost += over
+            return cost
         power = power - wide(self.slopes[:, -1]) * over
         cost = wide(self.energy_eur_kw) * power
-        cost += wide(self.unserved_eur) * over
-        served = np.minimum(np.maximum(flow, base), full)
-        served += wide(self.reserve) - full
-        np.maximum(served, 0.0, out=served)
-        served *= wide(self.reserve_eur)
-        cost += served
+        cost += beyond
+        over *= wide(self.unserved_eur)
+        cost += over
         if shift_kw is not None:
-            power = power + shift_kw
-        if self.limit_kw is not None:
-            cost += wide(self.limit_eur_kw) * np.maximum(power - wide(self.limit_kw), 0.0)
-        if self.peak_kw is not None:
-            cost += wide(self.peak_eur_kw) * np.maximum(power - wide(self.peak_kw), 0.0)
+            power += shift_kw
+        for threshold, price in ((self.limit_kw, self.limit_eur_kw), (self.peak_kw, self.peak_eur_kw)):
+            if threshold is not None:
+                np.subtract(power, wide(threshold), out=over)
+                np.maximum(over, 0.0, out=over)
+                over *= wide(price)
+                cost += over
         return cost
 
     def lines(self, on: Bools) -> Floats:

@@ -58,6 +58,7 @@ class Tables:
     initially_on: Bools
     relaxed: tuple[MachineTimes, ...]
     rules: tuple[MachineRules, ...]
+    cuts_stop: Bools
     unavoidable: tuple[int, ...]
     interval_of_step: Ints
     interval_hours: Floats
@@ -197,6 +198,7 @@ def compile_tables(problem: StationProblem) -> Tables:
         initially_on=np.array([m.state.running for m in machines], dtype=bool),
         relaxed=tuple(relaxed),
         rules=tuple(rules),
+        cuts_stop=np.array([one.cuts_stop for one in relaxed], dtype=bool).reshape(count, steps).T,
         unavoidable=tuple(unavoidable_faults(one) for one in rules),
         interval_of_step=interval,
         interval_hours=np.bincount(interval, weights=hours).astype(float),

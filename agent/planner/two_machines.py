@@ -280,9 +280,8 @@ def _present_cost(tables: Tables, blocks: Floats, on: Bools, pairs: Pairs, point
     index = np.arange(len(pairs.first))[None, :]
     steps: Floats = blocks[rows, here[:, pairs.first], here[:, pairs.second], index].sum(axis=0)
     before = np.vstack([tables.initially_on[None, :], on[:-1]])
-    cuts = np.stack([one.cuts_stop for one in tables.relaxed], axis=1)
     switches = np.where(on & ~before, tables.start_eur, 0.0).sum(axis=0)
-    switches += np.where(before & ~on & cuts, BROKEN_EUR, 0.0).sum(axis=0)
+    switches += BROKEN_EUR * (before & ~on & tables.cuts_stop).sum(axis=0)
     steps += switches[pairs.first] + switches[pairs.second]
     return steps
 
@@ -298,9 +297,28 @@ class _Solved(NamedTuple):
 
 def _trace(solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints) -> tuple[Bools, Bools]:
     """Follow the best decisions of pair p from the start: the two series on decision points."""
-    value, held = solved.value, solved.held
-    size, count = len(held), len(pairs.first)
+    count = len(pairs.first)
+    size = len(solved.held)
     machine = (int(pairs.first[p]), int(pairs.second[p]))
+    free_values: dict[tuple[int, int, int], list[float]] = {}
+
+    def cost_from(t: int, left: int, own: int, other: int, who: int) -> float:
+        """Value at t of the free machine `who` in state `own`, the other held for `left` points."""
+        if left:
+            return solved.value.item((t, left, own, other, p + who * count))
+        key = own, other, who
+        if key not in free_values:
+            free_values[key] = solved.value[:, 0, own, other, p + who * count].tolist()
+        return free_values[key][t]
+
+    def after_switch(t: int, who: int) -> float:
+        """Cost from t on when one of two free machines switches now and the other may follow."""
+        entered, other, column = 1 - state[who], state[1 - who], p + who * count
+        wait = int(solved.held[t, entered, machine[who]])
+        potential = solved.sums[t, state[who], other, column] - solved.sums[t, entered, other, column]
+        later = cost_from(t, wait, other, entered, 1 - who)
+        return float(later + solved.switch_eur[t, entered, machine[who]] + potential)
+
     state = [int(tables.initially_on[m]) for m in machine]
     free_at = [int(initial[m]) for m in machine]
     series = np.zeros((2, size), dtype=bool)
@@ -314,28 +332,12 @@ def _trace(solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints)
             return series[0], series[1]
         one = 0 if free_at[0] <= t else 1
         left = max(free_at[1 - one] - t, 0)
-        here = value[t, left, state[one], state[1 - one], p + one * count]
-        if here == value[t + 1, max(left - 1, 0), state[one], state[1 - one], p + one * count]:
+        # Staying costs nothing, so as long as the value does not change it is the best.
+        own, other = state[one], state[1 - one]
+        if cost_from(t, left, own, other, one) == cost_from(t + 1, max(left - 1, 0), own, other, one):
             t += 1
             continue
         if left == 0:
-            costs = [_after_switch(solved, machine, state, t, p, who) for who in (0, 1)]
-            one = 0 if costs[0] <= costs[1] else 1
+            one = 0 if after_switch(t, 0) <= after_switch(t, 1) else 1
         state[one] = 1 - state[one]
-        free_at[one] = t + int(held[t, state[one], machine[one]])
-
-
-def _after_switch(
-    solved: _Solved, machine: tuple[int, int], state: list[int], t: int, p: int, who: int
-) -> float:
-    """Cost from t on when one of two free machines switches now and the other is free to follow."""
-    count = solved.value.shape[-1] // 2
-    entered, other = 1 - state[who], state[1 - who]
-    wait = int(solved.held[t, entered, machine[who]])
-    own = p + who * count
-    return float(
-        solved.value[t, wait, other, entered, p + (1 - who) * count]
-        + solved.switch_eur[t, entered, machine[who]]
-        - solved.sums[t, entered, other, own]
-        + solved.sums[t, state[who], other, own]
-    )
+        free_at[one] = t + int(solved.held[t, state[one], machine[one]])
