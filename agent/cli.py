@@ -38,7 +38,7 @@ COMMANDS = {
     "report": Entry(
         "agent.savings.command:command", "what a station used, and what the agent saved, with its interval"
     ),
-    "plan": Entry("agent.planner.command:command", "plan one case of format station-plan/1"),
+    "plan": Entry("agent.daemon.plan_command:command", "plan one case, or make a past plan again"),
 }
 HELP_OF_OTHERS = {
     "demo": "a simulated day over real Modbus, OPC UA and MQTT, with the savings at the end",
@@ -55,7 +55,9 @@ EXIT_CODES = "exit codes: 0 done; 1 done, with a result that is bad news; 2 bad 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    others = {point.name: point for point in entry_points(group="trimload.commands")}
+    # Looking for entry points reads the metadata of every package: not for a command that is known.
+    known_here = bool(words) and words[0] in COMMANDS
+    others = {} if known_here else {point.name: point for point in entry_points(group="trimload.commands")}
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help(others))
         return 0

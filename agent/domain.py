@@ -123,6 +123,9 @@ class Plan:
     steps: tuple[PlanStep, ...]
     reasons: tuple[str, ...] = ()
     cost: float | None = None
+    # What it was made of, as plain data: the problem (docs/planner.md) and the work it was allowed.
+    case: Mapping[str, object] | None = None
+    budget: Mapping[str, int] | None = None
 
     def step_at(self, at: datetime) -> PlanStep | None:
         """The step in force at `at`; None before, after, or once the plan has expired."""

@@ -407,5 +407,8 @@ def _plan_event(plan: Plan) -> tuple[str, datetime, dict[str, object]]:
                 [step.at.isoformat(), sorted(step.running), round(step.demand_m3_min, 2)]
                 for step in plan.steps[:HORIZON:4]
             ],
+            # `trimload plan --from-ledger` makes the plan again from these two.
+            "case": plan.case,
+            "budget": plan.budget,
         },
     )

@@ -32,6 +32,8 @@ _UPSTREAM = frozenset(
         "ledger_verified",
     }
 )
+# What a plan was made of is kilobytes, and of use only beside the ledger.
+_ON_SITE = frozenset({"case", "budget"})
 _STATUS_EVERY_S = 10.0
 
 
@@ -79,7 +81,8 @@ class Reporter:
             self._uplink.report(Snapshot(snapshot.at, {**snapshot.readings, **derived}))
             for kind, at, fields in events:
                 if kind in _UPSTREAM:
-                    self._uplink.event(kind, at, fields, daemon.ledger.head)
+                    told = {key: value for key, value in fields.items() if key not in _ON_SITE}
+                    self._uplink.event(kind, at, told, daemon.ledger.head)
         if self._service:
             self._tell_service(daemon, snapshot.at)
         if self._watch is not None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from agent.errors import TrimloadError
+from agent.planner.case_document import SCHEMA
 from agent.planner.problem import (
     CurvePoint,
     DemandCharge,
     ForcedFlow,
+    Inertia,
     MachineState,
     Penalties,
     PlanMachine,
@@ -22,7 +25,70 @@ from agent.planner.problem import (
     shape_faults,
 )
 
-SCHEMA = "station-plan/1"
+# Characters: a case of a hundred machines and a thousand steps has a few million.
+_MOST_TEXT = 64 << 20
+# Larger numbers are slips, and their products lose the cents.
+_LARGEST = 1e9
+# Keys that say something about a case and nothing about the station.
+_REMARKS = frozenset(["family", "seed", "comment", "note", "source", "description"])
+_CASE_KEYS = frozenset(
+    [
+        "schema",
+        "name",
+        "start_minute_of_day",
+        "step_minutes",
+        "demand_m3min",
+        "reserve_m3min",
+        "energy_price_eur_kwh",
+        "co2_kg_kwh",
+        "co2_price_eur_kg",
+        "other_load_kw",
+        "demand_charge",
+        "site_limit_kw",
+        "receiver",
+        "penalty",
+        "machines",
+        "inertia",
+    ]
+)
+_KEYS = {
+    "demand_charge": frozenset(["price_eur_kw", "peak_so_far_kw", "interval_minutes"]),
+    "receiver": frozenset(
+        [
+            "volume_m3",
+            "p_atm_bar",
+            "p_ref_bar",
+            "p_min_bar",
+            "p_max_bar",
+            "p_init_bar",
+            "p_end_min_bar",
+            "leak_m3min_per_bar",
+            "power_kw_per_bar",
+        ]
+    ),
+    "penalty": frozenset(["unserved_eur_m3", "reserve_eur_m3", "site_limit_eur_kwh"]),
+    "inertia": frozenset(["on", "flip_cost_eur"]),
+    "machine": frozenset(
+        [
+            "id",
+            "kind",
+            "curve",
+            "start_cost_eur",
+            "start_energy_kwh",
+            "run_cost_eur_h",
+            "min_up_min",
+            "min_down_min",
+            "max_starts_per_hour",
+            "init",
+            "unavailable",
+            "forced_on",
+            "forced_flow",
+            "lead_time_min",
+            "preference_eur_h",
+        ]
+    ),
+    "init": frozenset(["on", "minutes_in_state", "starts_minutes_ago"]),
+}
 
 
 class CaseError(TrimloadError):
@@ -32,7 +98,13 @@ class CaseError(TrimloadError):
 def read_case(path: Path) -> StationProblem:
     """The problem in a case file. Raises CaseError, naming the first fault and its remedy."""
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.is_file() and path.stat().st_size > _MOST_TEXT:
+            raise CaseError(
+                f"the case is larger than {_MOST_TEXT >> 20} MiB",
+                where=str(path),
+                fix="one station over one horizon is some kilobytes: name such a file",
+            )
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(
             f"the case cannot be read: {error}",
@@ -45,7 +117,7 @@ def read_case(path: Path) -> StationProblem:
 def parse_case(text: str, *, where: str) -> StationProblem:
     """The problem in a JSON text. Raises CaseError, naming the first fault and its remedy."""
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise CaseError(
             f"the case is not JSON: {error}",
@@ -57,6 +129,15 @@ def parse_case(text: str, *, where: str) -> StationProblem:
     if schema != SCHEMA:
         node.fail("schema", f"schema '{schema}' is not known", f"use schema {SCHEMA}")
     return _problem(node)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One JSON object, which names every key once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"the key '{twice}' stands twice in one object")
+    return found
 
 
 class _Node:
@@ -76,6 +157,19 @@ class _Node:
         if key not in self._data:
             self.fail(key, f"'{key}' is missing", f"add '{key}' as described in docs/planner.md")
         return self._data[key]
+
+    def know(self, keys: frozenset[str]) -> None:
+        """Refuse a key that looks like a misspelt one of `keys`; others are remarks and passed over."""
+        for key in self._data:
+            if key in keys or key in _REMARKS:
+                continue
+            near = get_close_matches(key, sorted(keys - self._data.keys()), n=1, cutoff=0.8)
+            if near:
+                self.fail(key, f"'{key}' is not a key here", f"write '{near[0]}', or take it out")
+
+    def names(self) -> list[str]:
+        """The keys in their order."""
+        return list(self._data)
 
     def has(self, key: str) -> bool:
         return self._data.get(key) is not None
@@ -99,6 +193,8 @@ class _Node:
             number = math.inf
         if not math.isfinite(number):
             self.fail(key, f"'{key}' is not a finite number", "replace NaN and infinity")
+        if abs(number) > _LARGEST:
+            self.fail(key, f"'{key}' is beyond all measure: {number:g}", f"stay within {_LARGEST:g}")
         return number
 
     def flag(self, key: str) -> bool:
@@ -146,10 +242,13 @@ class _Node:
 
 
 def _problem(node: _Node) -> StationProblem:
+    node.know(_CASE_KEYS)
     step_min = node.series("step_minutes")
     zeros = [0.0] * len(step_min)
     receiver = node.child("receiver")
+    receiver.know(_KEYS["receiver"])
     penalty = node.child("penalty")
+    penalty.know(_KEYS["penalty"])
     values: dict[str, Any] = {
         "name": node.text("name", default="unnamed"),
         "step_min": step_min,
@@ -179,6 +278,7 @@ def _problem(node: _Node) -> StationProblem:
             site_limit_eur_kwh=penalty.number("site_limit_eur_kwh"),
         ),
         "machines": tuple(_machine(child) for child in node.children("machines")),
+        "inertia": _inertia(node.child("inertia")) if node.has("inertia") else None,
     }
     for key in ("co2_kg_kwh", "other_load_kw"):
         if not values[key] and step_min:
@@ -204,7 +304,17 @@ def _unchecked(values: Mapping[str, Any]) -> StationProblem:
     return problem
 
 
+def _inertia(node: _Node) -> Inertia:
+    node.know(_KEYS["inertia"])
+    plans = node.child("on")
+    return Inertia(
+        on={key: tuple(value != 0.0 for value in plans.series(key)) for key in plans.names()},
+        flip_cost_eur=node.number("flip_cost_eur"),
+    )
+
+
 def _charge(node: _Node) -> DemandCharge:
+    node.know(_KEYS["demand_charge"])
     return DemandCharge(
         price_eur_kw=node.number("price_eur_kw"),
         peak_so_far_kw=node.number("peak_so_far_kw"),
@@ -213,7 +323,9 @@ def _charge(node: _Node) -> DemandCharge:
 
 
 def _machine(node: _Node) -> PlanMachine:
+    node.know(_KEYS["machine"])
     init = node.child("init")
+    init.know(_KEYS["init"])
     limit = node.number("max_starts_per_hour", default=60.0)
     return PlanMachine(
         machine_id=node.text("id"),
@@ -233,23 +345,28 @@ def _machine(node: _Node) -> PlanMachine:
         unavailable=node.windows("unavailable"),
         forced_on=node.windows("forced_on"),
         forced_flow=node.flows("forced_flow"),
+        lead_time_min=node.number("lead_time_min", default=0.0),
+        preference_eur_h=node.number("preference_eur_h", default=0.0),
     )
 
 
 def plan_document(
     on: Mapping[str, Sequence[bool]],
     flow_m3_min: Mapping[str, Sequence[float]],
-    vent_m3_min: Sequence[float],
+    vent_m3_min: Sequence[float] | None,
 ) -> dict[str, Any]:
     """The plan as the schema's JSON object: on and flow per machine and air blown off, by step.
 
-    Missing air is not written: a reader takes the least that keeps the pressure in its band.
+    Missing air is not written: a reader takes the least that keeps the pressure in its band. The same
+    goes for air blown off where `vent_m3_min` is None.
     """
-    return {
+    document: dict[str, Any] = {
         "on": {key: [int(value) for value in series] for key, series in on.items()},
         "flow": {key: [round(float(x), 9) for x in series] for key, series in flow_m3_min.items()},
-        "vent": [round(float(x), 9) for x in vent_m3_min],
     }
+    if vent_m3_min is not None:
+        document["vent"] = [round(float(x), 9) for x in vent_m3_min]
+    return document
 
 
 def write_plan(path: Path, document: Mapping[str, Any]) -> None:

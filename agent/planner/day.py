@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agent.config.site import Machine, Station, Tariff
 from agent.domain import Plan, PlanStep
 from agent.planner.budget import Budget
+from agent.planner.case_document import case_document
 from agent.planner.curves import nameplate_curve
 from agent.planner.prices import price_grid
 from agent.planner.problem import (
@@ -81,9 +82,9 @@ def plan_day(
     problem = StationProblem(
         name=name,
         step_min=(step_s / 60.0,) * steps,
-        demand_m3_min=tuple(map(float, outlook.median_m3_min)),
-        reserve_m3_min=tuple(map(float, outlook.reserve_m3_min)),
-        energy_price_eur_kwh=tuple(map(float, price)),
+        demand_m3_min=_kept(outlook.median_m3_min, 3),
+        reserve_m3_min=_kept(outlook.reserve_m3_min, 3),
+        energy_price_eur_kwh=_kept(price, 6),
         co2_kg_kwh=(tariff.co2_kg_per_kwh,) * steps,
         co2_price_eur_kg=tariff.co2_price_per_kg,
         machines=tuple(
@@ -95,7 +96,8 @@ def plan_day(
         site_limit_kw=tariff.site_limit_kw,
         inertia=_inertia(station, before, outlook, float(price[0])),
     )
-    result = plan_station(problem, budget=budget if budget is not None else Budget.quick())
+    budget = budget if budget is not None else Budget.quick()
+    result = plan_station(problem, budget=budget)
     plan_steps = tuple(
         PlanStep(
             at=outlook.first_at + timedelta(seconds=i * step_s),
@@ -115,7 +117,14 @@ def plan_day(
         steps=plan_steps,
         reasons=result.reasons,
         cost=result.total_eur,
+        case=case_document(problem),
+        budget=asdict(budget),
     )
+
+
+def _kept(series: Floats, digits: int) -> tuple[float, ...]:
+    """The series with as many digits as the ledger keeps, so that a past plan can be made again."""
+    return tuple(round(float(value), digits) for value in series)
 
 
 def start_cost(machine: Machine, price_per_kwh: float) -> float:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 
@@ -196,6 +196,9 @@ _SERIES = (
     "co2_kg_kwh",
     "other_load_kw",
 )
+_NEVER_NEGATIVE = frozenset(["demand_m3_min", "reserve_m3_min"])
+# Shorter steps than this make the store of one step beyond all measure.
+_SHORTEST_STEP_MIN = 0.001
 
 
 def shape_faults(problem: StationProblem) -> tuple[Fault, ...]:
@@ -206,6 +209,14 @@ def shape_faults(problem: StationProblem) -> tuple[Fault, ...]:
         found.append(Fault("the plan has no step", "step_min", "give at least one step"))
     if not all(math.isfinite(x) and x > 0 for x in problem.step_min):
         found.append(Fault("a step is not longer than zero", "step_min", "give minutes above 0"))
+    elif steps and min(problem.step_min) < _SHORTEST_STEP_MIN:
+        found.append(
+            Fault(
+                f"a step is shorter than {_SHORTEST_STEP_MIN:g} min",
+                "step_min",
+                "give minutes, not hours or days",
+            )
+        )
     for name in _SERIES:
         series = getattr(problem, name)
         if len(series) != steps:
@@ -214,6 +225,8 @@ def shape_faults(problem: StationProblem) -> tuple[Fault, ...]:
             )
         elif not all(math.isfinite(x) for x in series):
             found.append(Fault("a value is not a finite number", name, "replace NaN and infinity"))
+        elif name in _NEVER_NEGATIVE and min(series, default=0.0) < 0.0:
+            found.append(Fault(f"a value is negative: {min(series):g}", name, "give 0 or more"))
     found += _receiver_faults(problem.receiver)
     found += _money_faults(problem)
     seen: set[str] = set()
@@ -342,6 +355,16 @@ def _machine_faults(machine: PlanMachine) -> list[Fault]:
         for forced in machine.forced_flow
         if not flows[0] - 1e-9 <= forced.flow_m3_min <= flows[-1] + 1e-9
     ]
+    for one, other in combinations(machine.forced_flow, 2):
+        begin = max(one.first_step, other.first_step)
+        if begin < min(one.end_step, other.end_step) and one.flow_m3_min != other.flow_m3_min:
+            found.append(
+                Fault(
+                    f"step {begin} is forced to {one.flow_m3_min:g} and to {other.flow_m3_min:g} m3/min",
+                    where,
+                    "leave one forced flow for each step",
+                )
+            )
     return found
 
 

@@ -20,6 +20,9 @@ from agent.planner.stage import Stage
 from agent.planner.tables import Bools, Floats, Ints, Tables
 from agent.planner.timing import MachineTimes
 
+# Numbers that one pass over the slopes works on.
+_CACHED_VALUES = 60_000
+
 
 class Pairs(NamedTuple):
     """Index pairs (first, second) of P machines, first < second."""
@@ -81,40 +84,38 @@ def pair_costs(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
         return others
 
     full, base = rest(stage.full), rest(stage.base)
-    costs = np.empty((steps, 2, 2, count))
-    flow = stage.flow[:, None]
-    for sa in (0, 1):
-        for sb in (0, 1):
-            cost = stage.charge(
-                power[sa, sb],
-                full + sa * stage.full[:, a] + sb * stage.full[:, b],
-                base + sa * stage.base[:, a] + sb * stage.base[:, b],
-                flow,
-            )
-            cost += (stage.on_eur if sa else stage.off_eur)[:, a]
-            cost += (stage.on_eur if sb else stage.off_eur)[:, b]
-            costs[:, sa, sb, :] = cost
+    states = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    costs = stage.charge(
+        power,
+        np.stack([full + sa * stage.full[:, a] + sb * stage.full[:, b] for sa, sb in states], axis=1),
+        np.stack([base + sa * stage.base[:, a] + sb * stage.base[:, b] for sa, sb in states], axis=1),
+        stage.flow[:, None, None],
+    ).reshape(steps, 2, 2, count)
+    costs[:, 0] += stage.off_eur[:, None, a]
+    costs[:, 1] += stage.on_eur[:, None, a]
+    costs[:, :, 0] += stage.off_eur[:, None, b]
+    costs[:, :, 1] += stage.on_eur[:, None, b]
     return costs
 
 
 def _hull_power(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
-    """Power [2, 2, N, P] on the convex hulls, first and second machine off or on."""
+    """Power [N, 4, P] on the convex hulls: neither, second, first, both machines on."""
     a, b = pairs.first, pairs.second
     use = on.astype(float)
     lines = stage.lines(on)
-    power = np.full((2, 2, len(on), len(a)), -np.inf)
-    for s in range(lines.shape[1]):
-        profit = stage.profit_kw[:, s, :]
-        mine = profit * use
-        first, second = profit[:, a], profit[:, b]
-        line = lines[:, s, None] - mine[:, a] - mine[:, b]
-        np.maximum(power[0, 0], line, out=power[0, 0])
-        line_a = line + first
-        np.maximum(power[1, 0], line_a, out=power[1, 0])
-        line += second
-        np.maximum(power[0, 1], line, out=power[0, 1])
-        line_a += second
-        np.maximum(power[1, 1], line_a, out=power[1, 1])
+    power = np.full((len(on), 4, len(a)), -np.inf)
+    # Some slopes at a time, as many as stay in the processor's cache.
+    chunk = max(1, _CACHED_VALUES // max(len(on) * len(a), 1))
+    for s in range(0, lines.shape[1], chunk):
+        profit = stage.profit_kw[:, s : s + chunk, :]
+        mine = profit * use[:, None, :]
+        first, second = profit[:, :, a], profit[:, :, b]
+        line = lines[:, s : s + chunk, None] - mine[:, :, a]
+        line -= mine[:, :, b]
+        with_first = line + first
+        for place, block in enumerate((line, line + second, with_first, with_first + second)):
+            here = power[:, place]
+            np.maximum(here, block.max(axis=1), out=here)
     return power
 
 
@@ -122,9 +123,9 @@ def _real_power(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
     """As `_hull_power`, on the curves as they are."""
     first, second = stage.bits[:, pairs.first], stage.bits[:, pairs.second]
     neither = stage.sets_of(on)[:, None] & ~(first | second)
-    flow = stage.flow[:, None]
-    off, on_first = (neither, neither | second), (neither | first, neither | first | second)
-    return np.array([[stage.real_power(sets, flow) for sets in row] for row in (off, on_first)])
+    flow = stage.flow[:, None, None]
+    sets = np.stack([neither, neither | second, neither | first, neither | first | second], axis=1)
+    return stage.real_power(sets, flow)
 
 
 class _Holds(NamedTuple):
@@ -185,6 +186,8 @@ class PairProgramme:
             self._patterns.append(known[key])
         self._value = np.empty((size + 1, longest + 1, 2, 2, 2 * count))
         self._switched = np.empty((longest, 2, 2, 2 * count))
+        # Both free: A switches, or B does.
+        self._either = np.empty((2, 2, 2, 2 * count))
         # Price by state left: leaving "off" costs a start, leaving "on" mostly nothing.
         self._enter = self.holds.switch_eur[:, ::-1][:, :, self._a]
 
@@ -201,21 +204,24 @@ class PairProgramme:
         # Cost of A's switch with the potentials exchanged, by the state A leaves.
         shift = self._enter[:, :, None, :] - sums[:size, ::-1] + sums[:size]
 
-        value, switched = self._value, self._switched
+        shift_either = np.stack([shift, shift[..., self._swapped].transpose(0, 2, 1, 3)], axis=1)
+
+        value, switched, either = self._value, self._switched, self._either
         value[size] = sums[size]
         flat = value.reshape(-1)
         stride = value[0].size
+        later = value[size]
         for t in range(size - 1, -1, -1):
+            now, here = value[t], flat[t * stride :]
             held, both_free = self._patterns[t]
-            now, later = value[t], value[t + 1]
-            here = flat[t * stride :]
             here.take(held, out=switched, mode="clip")
             np.add(switched, shift[t], out=switched)
             np.minimum(later[:-1], switched, out=now[1:])
-            free = here.take(both_free, mode="clip")
-            free += shift[t]
-            np.minimum(free, free[..., self._swapped].transpose(1, 0, 2), out=free)
-            np.minimum(later[0], free, out=now[0])
+            here.take(both_free, out=either, mode="clip")
+            np.add(either, shift_either[t], out=either)
+            np.minimum(either[0], either[1], out=now[0])
+            np.minimum(later[0], now[0], out=now[0])
+            later = now
 
         gains = _present_cost(tables, blocks, on, pairs, points) - self._start_value()
         found: list[PairPlan] = []
@@ -247,9 +253,10 @@ class PairProgramme:
 
 
 def _pattern(held: Ints, a: Ints, swapped: Ints, longest: int) -> tuple[Ints, Ints]:
-    """Where a switch of A leads, as offsets into the flattened values, seen from point 0.
+    """Where switches lead, as offsets into the flattened values, seen from point 0.
 
-    First array [l = 1..longest, state A, state B, 2P]; second [state A, state B, 2P] for B free.
+    First array [l = 1 .. longest, state A, state B, 2P] with B held for l points; second [2, state A,
+    state B, 2P] with both free: A switches, or B does.
     """
     width = len(a)
     count = np.arange(width)
@@ -269,8 +276,8 @@ def _pattern(held: Ints, a: Ints, swapped: Ints, longest: int) -> tuple[Ints, In
         at(np.minimum(k, wait), np.maximum(wait - k, 0), entered, state_b, count),
         at(np.minimum(k, wait), np.maximum(k - wait, 0), state_b, entered, swapped),
     )
-    free = at(np.zeros_like(k[0]), k[0], state_b[0], entered[0], swapped)
-    return offsets, np.broadcast_to(free, (2, 2, width))
+    free = np.broadcast_to(at(np.zeros_like(k), k, state_b, entered, swapped)[0], (2, 2, width))
+    return offsets, np.stack([free, free[..., swapped].transpose(1, 0, 2)])
 
 
 def _present_cost(tables: Tables, blocks: Floats, on: Bools, pairs: Pairs, points: Ints) -> Floats:

@@ -25,7 +25,7 @@ class HistoryReader:
                 fix="name the state directory of an agent that has run: `trimload run SITE.toml` writes it",
             )
         try:
-            self._connection = _open(path)
+            self._connection = open_to_read(path, "tag")
             self._ids: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM tag").fetchall())
         except sqlite3.DatabaseError as error:
             raise StoreError(
@@ -62,22 +62,23 @@ class HistoryReader:
         return tag in self._ids
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path, table: str) -> sqlite3.Connection:
+    """The database beside its writer. Raises sqlite3.DatabaseError where it has no such table."""
     uri = path.resolve().as_uri()
     try:
-        return _usable(f"{uri}?mode=ro")
+        return _usable(f"{uri}?mode=ro", table)
     except sqlite3.OperationalError:
         # A write-ahead log wants a shared-memory file beside it, which a directory that may only be read
         # does not allow. Without a log there is nothing that another process could be writing.
         if Path(f"{path}-wal").exists():
             raise
-        return _usable(f"{uri}?immutable=1")
+        return _usable(f"{uri}?immutable=1", table)
 
 
-def _usable(uri: str) -> sqlite3.Connection:
+def _usable(uri: str, table: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
     try:
-        with closing(connection.execute("SELECT count(*) FROM tag")) as cursor:
+        with closing(connection.execute(f"SELECT 1 FROM {table} LIMIT 1")) as cursor:  # noqa: S608
             cursor.fetchone()
     except sqlite3.DatabaseError:
         connection.close()
