@@ -21,8 +21,9 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -225,45 +226,53 @@ def memory() -> int:
     return int(grown > 2.0)
 
 
-async def _beside(machines: int) -> tuple[float, float]:
-    """Longest wait of a loop that asks for a millisecond: alone, and beside a plan in a thread [s]."""
-    problem = parse_case(json.dumps(make_case(machines, "day15", 1)), where="soak")
+class Stops(NamedTuple):
+    """Longest wait of a loop beyond the millisecond it asked for, by the wall and by this process's CPU [s]."""
 
-    async def longest(until: asyncio.Event) -> float:
-        loop, worst = asyncio.get_running_loop(), 0.0
-        while not until.is_set():
-            begin = elapsed_s()
+    wall_s: float
+    cpu_s: float
+
+
+async def _watched(work: Callable[[], object]) -> Stops:
+    """Do the work in a thread and look how long the loop is kept waiting."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    async def longest() -> Stops:
+        wall, cpu = 0.0, 0.0
+        while not done.is_set():
+            began = elapsed_s(), cpu_s()
             tick = loop.create_future()
             loop.call_later(0.001, tick.set_result, None)
             await tick
-            worst = max(worst, elapsed_s() - begin - 0.001)
-        return worst
+            wall = max(wall, elapsed_s() - began[0] - 0.001)
+            cpu = max(cpu, cpu_s() - began[1] - 0.001)
+        return Stops(wall, cpu)
 
-    async def watched(work: Callable[[], object]) -> float:
-        done = asyncio.Event()
-        watcher = asyncio.create_task(longest(done))
-        await asyncio.to_thread(work)
-        done.set()
-        return await watcher
-
-    def idle() -> None:
-        """Wait as long as a plan takes."""
-        threading.Event().wait(0.5)
-
-    return await watched(idle), await watched(lambda: plan_station(problem))
+    watcher = asyncio.create_task(longest())
+    await asyncio.to_thread(work)
+    done.set()
+    return await watcher
 
 
 def stall() -> int:
-    """How long a plan in a thread stops an event loop; 1 above 20 ms more than the machine itself does."""
+    """How long a plan in a thread stops an event loop; 1 above 20 ms.
+
+    On a machine that is busy with other work the wall says when the system let us run; what this process
+    computed while its loop waited is the planner's own part, and that is held against the limit.
+    """
     bad = 0
-    for machines in (5, 12, 20):
-        tries = [asyncio.run(_beside(machines)) for _ in range(5)]
-        alone = 1000 * float(np.median([a for a, _ in tries]))
-        beside = 1000 * float(np.median([b for _, b in tries]))
+    for machines in (3, 5, 8, 12, 20):
+        problem = parse_case(json.dumps(make_case(machines, "day15", 1)), where="soak")
+        alone = [asyncio.run(_watched(lambda: threading.Event().wait(0.5))) for _ in range(5)]
+        beside = [asyncio.run(_watched(partial(plan_station, problem))) for _ in range(5)]
+        worst = 1000 * max(stop.cpu_s for stop in beside)
         print(
-            f"{machines} machines: longest stop {beside:.1f} ms beside a plan, {alone:.1f} ms alone (limit 20 ms)"
+            f"{machines} machines, 5 plans: longest stop {worst:.1f} ms by CPU (limit 20), "
+            f"{1000 * max(stop.wall_s for stop in beside):.1f} ms by the wall "
+            f"(without a plan {1000 * max(stop.wall_s for stop in alone):.1f} ms)"
         )
-        bad |= int(beside > 20.0)
+        bad |= int(worst > 20.0)
     return bad
 
 

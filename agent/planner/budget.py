@@ -36,13 +36,13 @@ class Budget:
     def full(machines: int) -> Budget:
         """The everyday plan: under 0.1 s of CPU for a handful of machines, about 1 s for twenty."""
         if machines <= 6:
-            return Budget(lps=80, sweeps=60, kicks=10)
+            return Budget(lps=30, sweeps=20, kicks=4)
         if machines <= 9:
-            return Budget(lps=90, sweeps=70, kicks=8)
+            return Budget(lps=40, sweeps=30, kicks=4)
         if machines <= 14:
-            return Budget(lps=110, sweeps=120)
+            return Budget(lps=60, sweeps=60, kicks=10)
         if machines <= 25:
-            return Budget(lps=130, sweeps=80, kicks=12)
+            return Budget(lps=80, sweeps=50, kicks=8)
         return Budget(lps=60, sweeps=90, kicks=8)
 
     @staticmethod
@@ -53,8 +53,8 @@ class Budget:
     def tenth(self) -> Budget:
         """About a tenth of this budget's time: the first sweeps are the expensive ones."""
         return Budget(
-            lps=max(8, self.lps // 12),
-            sweeps=max(6, self.sweeps // 12),
+            lps=max(6, self.lps // 10),
+            sweeps=max(3, self.sweeps // 10),
             group=6,
             kicks=0,
             pair_turns=1,

@@ -42,7 +42,7 @@ CHANGE_ELASTICITIES = (0.1,)
 TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
 LARGE_TARGET_SHARES = (0.0, 0.3)
 # Pressure programmes in a row: repeated along the new path, or over different groups.
-LEVEL_TURNS = 3
+LEVEL_TURNS = 2
 # Where its answer breaks minimum times, a pressure programme is repeated with dearer starts.
 STICKY_TRIES = 2
 STICKY_FACTOR = 3.0

@@ -54,9 +54,8 @@ class TimeFault(NamedTuple):
 def _first_true(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """For every step t the first step >= t at which the flag is set, N where there is none."""
     steps = len(flags)
-    following = np.full(steps + 1, steps, dtype=np.int64)
-    for t in range(steps - 1, -1, -1):
-        following[t] = t if flags[t] else following[t + 1]
+    found = np.append(np.flatnonzero(flags), steps)
+    following: NDArray[np.int64] = found[np.searchsorted(found, np.arange(steps + 1))]
     return following
 
 
@@ -94,11 +93,11 @@ def machine_times(
         breaker = int(next_on[0])
     initial = int(np.searchsorted(begin, wait_min - _EPS_MIN)) if wait_min > 0 else 0
     return MachineTimes(
-        on_release=tuple(int(x) for x in on_release),
-        off_release=tuple(int(x) for x in off_release),
+        on_release=tuple(on_release.tolist()),
+        off_release=tuple(off_release.tolist()),
         initial_release=min(initial, breaker),
         may_start=_may_start(machine, begin, strict=strict),
-        cuts_stop=tuple(bool(x) for x in cuts_stop),
+        cuts_stop=tuple(cuts_stop.tolist()),
     )
 
 
@@ -106,7 +105,7 @@ def _may_start(machine: PlanMachine, begin: NDArray[np.float64], *, strict: bool
     limit = machine.max_starts_per_hour
     if limit == 0:
         return (False,) * len(begin)
-    if not strict:
+    if not strict or min(machine.state.starts_ago_min, default=60.0) >= 60.0:
         return (True,) * len(begin)
     allowed: list[bool] = []
     for now in begin:

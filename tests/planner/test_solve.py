@@ -167,8 +167,9 @@ def test_a_tenth_of_the_budget_is_still_close_and_counted() -> None:
     full = plan_station(problem, budget=budget)
     tenth = plan_station(problem, budget=budget.tenth())
 
-    assert tenth.effort.lps <= budget.lps // 10
-    assert tenth.effort.sweeps <= budget.sweeps // 10
+    assert tenth.effort.lps <= budget.tenth().lps
+    assert tenth.effort.sweeps <= budget.tenth().sweeps
+    assert tenth.effort.lps < full.effort.lps / 4
     assert full.total_eur <= tenth.total_eur <= full.total_eur * 1.03
 
 
