@@ -20,8 +20,8 @@ from agent.planner.stage import Stage
 from agent.planner.tables import Bools, Floats, Ints, Tables
 from agent.planner.timing import MachineTimes
 
-# Numbers that one pass over the slopes works on.
-_CACHED_VALUES = 60_000
+# Steps times pairs up to which all slopes are worked on at once.
+_FEW_VALUES = 5_000
 
 
 class Pairs(NamedTuple):
@@ -104,18 +104,18 @@ def _hull_power(stage: Stage, on: Bools, pairs: Pairs) -> Floats:
     use = on.astype(float)
     lines = stage.lines(on)
     power = np.full((len(on), 4, len(a)), -np.inf)
-    # Some slopes at a time, as many as stay in the processor's cache.
-    chunk = max(1, _CACHED_VALUES // max(len(on) * len(a), 1))
+    # All slopes at once where that is little, else one by one: what fits the processor's cache.
+    chunk = lines.shape[1] if len(on) * len(a) <= _FEW_VALUES else 1
     for s in range(0, lines.shape[1], chunk):
-        profit = stage.profit_kw[:, s : s + chunk, :]
-        mine = profit * use[:, None, :]
+        profit = stage.profit_kw[:, s : s + chunk].transpose(1, 0, 2)
+        mine = profit * use
         first, second = profit[:, :, a], profit[:, :, b]
-        line = lines[:, s : s + chunk, None] - mine[:, :, a]
+        line = lines[:, s : s + chunk].T[:, :, None] - mine[:, :, a]
         line -= mine[:, :, b]
         with_first = line + first
         for place, block in enumerate((line, line + second, with_first, with_first + second)):
             here = power[:, place]
-            np.maximum(here, block.max(axis=1), out=here)
+            np.maximum(here, block[0] if len(block) == 1 else block.max(axis=0), out=here)
     return power
 
 
