@@ -36,6 +36,8 @@ COMMANDS = {
     "ask": Entry("fleet.commands.ask:command", "ask a site for status, report or log; lower its mode"),
 }
 USAGE = "usage: trimload-fleet COMMAND [options]      (trimload-fleet COMMAND --help explains one)"
+# What a gateway does without.
+_OF_THE_FLEET = frozenset({"jinja2", "psycopg", "sqlalchemy", "starlette", "uvicorn"})
 EXIT_CODES = "exit codes: 0 done; 1 done, with a result that is bad news; 2 bad input or no broker"
 
 
@@ -57,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return cast("Main", getattr(import_module(module), function))(words[1:])
     except TrimloadError as error:
         print(error, file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_THE_FLEET:
+            raise
+        print(
+            f"trimload-fleet: {error.name} is not installed: pip install 'trimload[fleet]' (a gateway needs none of it)",
+            file=sys.stderr,
+        )
         return 2
     except BrokenPipeError:
         sys.stderr.close()

@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agent.clock import Clock
 from agent.config.site import Site, Updates
 from agent.log import get_logger
-from agent.update.gates import interlock_reason, rejection, window_reason
-from agent.update.health import Baseline, read_baseline
-from agent.update.job import ENDED, Job, Kind, Progress, State, WaitFor, stamp, time_limit_s
+from agent.update.gates import rejection
+from agent.update.job import Job, Kind, Progress, State, stamp, time_limit_s
 from agent.update.jobbook import BEFORE_INSTALL, JobBook
 from agent.update.looking import Looker, Seen
 from agent.update.source import BudgetSpentError, NotThereError, SourceGoneError, StoppedError
 from agent.update.store import UpdateStore
+from agent.update.switching import SWITCHING, Host, Switcher
 from agent.update.taking import Files, Finding, Taker
 
 log = get_logger(__name__)
@@ -33,35 +33,6 @@ _LEAST_BETWEEN_S = 5.0
 _RETRY_MIN_S, _RETRY_MAX_S = 30.0, 3600.0
 RESERVE_BYTES = 128 << 20
 _WITH_FILES = frozenset({State.DOWNLOADING, State.VERIFIED, State.WAITING, State.INSTALLING})
-_SWITCHING = frozenset({State.INSTALLING, State.TRIAL})
-
-
-class Host(Protocol):
-    """What the updater asks of the agent around it."""
-
-    def interlocks(self) -> tuple[str, ...]:
-        """What on site speaks against a change now."""
-        ...
-
-    def baseline(self) -> Baseline:
-        """What works now."""
-        ...
-
-    def ailment(self, before: Baseline, since_at: datetime) -> str:
-        """What of it does not work any more; "" for nothing."""
-        ...
-
-    def hold(self, why: str) -> bool:
-        """Hand machines and set-points back; True once that is done."""
-        ...
-
-    def let_go(self) -> None:
-        """Control may go on."""
-        ...
-
-    def tell(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Into the ledger, and upstream."""
-        ...
 
 
 @dataclass
@@ -83,9 +54,10 @@ class Updater:
         host: Host,
         clock: Clock,
     ) -> None:
-        self._site, self._updates, self._store, self._looker = site, updates, store, looker
+        self._updates, self._store, self._looker = updates, store, looker
         self._takers, self._host, self._clock = takers, host, clock
         self.book = JobBook(store, clock, host.tell)
+        self._switcher = Switcher(site, updates, store, self.book, takers, host)
         self._work: _Work | None = None
         self._look_at: datetime = clock.now()
         self._looked_at: datetime | None = None
@@ -95,8 +67,6 @@ class Updater:
         self._fetch_from: dict[str, Path] = {}
         self._retry_job_at: dict[str, datetime] = {}
         self._files: dict[str, Files] = {}
-        self._installing: set[str] = set()
-        self._healthy_since: dict[str, datetime] = {}
         self.refused: str = store.fact("refused", "")
         self.unreachable: str = ""
 
@@ -116,12 +86,12 @@ class Updater:
     def roll_back(self, kind: Kind, who: str, why: str) -> str:
         """Undo the last confirmed or running trial of a kind, by hand; why not, or ""."""
         taker = self._takers[kind]
-        trials = [p for p in self.book.open() if p.job.kind is kind and p.state in _SWITCHING]
+        trials = [p for p in self.book.open() if p.job.kind is kind and p.state in SWITCHING]
         job_id = trials[0].job.id if trials else taker.last_job()
         progress = self.book.job(job_id) if job_id else None
         if progress is None or progress.state not in {State.TRIAL, State.CONFIRMED}:
             return f"there is no {kind.value} update that could be rolled back"
-        self._roll_back(progress, why, who)
+        self._switcher.roll_back(progress, why, who)
         return ""
 
     @property
@@ -170,7 +140,12 @@ class Updater:
         stick, self._stick = self._stick, None
         self._looked_at = now
         self._look_at = now + timedelta(seconds=self._updates.check_every_s)
-        waiting = [p.job for p in self.book.open() if p.state in BEFORE_INSTALL and p.job.id in self._files]
+        going_on = self.book.open()
+        waiting = [p.job for p in going_on if p.state in BEFORE_INSTALL and p.job.id in self._files]
+        # What ended jobs have left here.
+        left = {p.job.id for p in going_on}
+        self._files = {job_id: files for job_id, files in self._files.items() if job_id in left}
+        self._retry_job_at = {job_id: at for job_id, at in self._retry_job_at.items() if job_id in left}
         task = asyncio.create_task(asyncio.to_thread(self._looker.look, stick, waiting))
         self._work = _Work(task)
         self._stick_in_work = stick
@@ -203,7 +178,7 @@ class Updater:
         if job_id:
             progress = self.book.job(job_id)
             if progress is not None and progress.state is State.DOWNLOADING:
-                self._move(progress, State.FAILED, reason)
+                self.book.move(progress, State.FAILED, reason)
         if reason != self.refused:
             self.refused = reason
             self._store.set_fact("refused", reason)
@@ -234,10 +209,10 @@ class Updater:
             if progress.state not in BEFORE_INSTALL:
                 continue
             if progress.job.id not in assigned:
-                self._move(progress, State.CANCELLED, "withdrawn by the fleet", "fleet")
+                self.book.move(progress, State.CANCELLED, "withdrawn by the fleet", "fleet")
             elif progress.job.id in seen.unsigned:
                 to = State.FAILED if progress.state is not State.OFFERED else State.CANCELLED
-                self._move(progress, to, "its files are no longer signed as they were")
+                self.book.move(progress, to, "its files are no longer signed as they were")
         for job in jobs:
             if self.book.job(job.id) is None:
                 self.book.offer(job)
@@ -254,7 +229,7 @@ class Updater:
             limit_s += taker.shadow_s
         late = limit_s is not None and (now - progress.since_at).total_seconds() > limit_s
         if progress.state in BEFORE_INSTALL and late:
-            self._move(
+            self.book.move(
                 progress, State.TIMED_OUT, f"{progress.state.value} for {limit_s:.0f} s: {progress.reason}"
             )
         elif progress.state is State.OFFERED:
@@ -264,14 +239,15 @@ class Updater:
         elif progress.state in {State.VERIFIED, State.WAITING}:
             self._wait(progress, now)
         elif taker is not None and progress.state is State.INSTALLING:
-            self._install(progress, taker, now, late=late)
+            if not self._switcher.install(progress, self._files.get(job.id), late=late):
+                self._fetch_again(progress, now)
         elif taker is not None and progress.state is State.TRIAL:
-            self._try(progress, taker, now, late=late)
+            self._switcher.attempt(progress, now, late=late)
 
     def _decide(self, progress: Progress, now: datetime) -> None:
         job = progress.job
         others = [p for p in self.book.open() if p.job.kind is job.kind and p.job.id != job.id]
-        if any(p.state in _SWITCHING for p in others):
+        if any(p.state in SWITCHING for p in others):
             return
         free = _free_bytes(self._looker.files)
         reason = rejection(
@@ -283,12 +259,12 @@ class Updater:
             reserve_bytes=RESERVE_BYTES,
         )
         if reason:
-            self._move(progress, State.REJECTED, reason)
+            self.book.move(progress, State.REJECTED, reason)
             return
         for other in others:
             if other.job.counter < job.counter:
-                self._move(other, State.CANCELLED, f"superseded by {job.id}", "fleet")
-        self._move(progress, State.ACCEPTED, "")
+                self.book.move(other, State.CANCELLED, f"superseded by {job.id}", "fleet")
+        self.book.move(progress, State.ACCEPTED, "")
 
     def _download(self, progress: Progress, now: datetime) -> None:
         job = progress.job
@@ -300,7 +276,7 @@ class Updater:
                 self.book.say(progress, self.unreachable)
             return
         if progress.state is State.ACCEPTED:
-            progress = self._move(progress, State.DOWNLOADING, "")
+            progress = self.book.move(progress, State.DOWNLOADING, "")
         self._begin_fetch(job)
 
     def _begin_fetch(self, job: Job, *, again: bool = False) -> None:
@@ -331,9 +307,9 @@ class Updater:
             return
         self.book.keep_finding(job_id, finding)
         if progress.state is State.DOWNLOADING:
-            progress = self._move(progress, State.VERIFIED, "; ".join(finding.notes)[:300])
+            progress = self.book.move(progress, State.VERIFIED, "; ".join(finding.notes)[:300])
         if finding.refused:
-            self._move(progress, State.FAILED, finding.refused)
+            self.book.move(progress, State.FAILED, finding.refused)
 
     def _wait(self, progress: Progress, now: datetime) -> None:
         job = progress.job
@@ -342,94 +318,19 @@ class Updater:
             self._fetch_again(progress, now)
             return
         if job.not_after is not None and now > job.not_after:
-            self._move(progress, State.TIMED_OUT, f"not_after {stamp(job.not_after)} has passed")
+            self.book.move(progress, State.TIMED_OUT, f"not_after {stamp(job.not_after)} has passed")
             return
-        reason = self._hindrance(progress, now)
+        reason = self._switcher.hindrance(progress, now)
         if not reason:
-            baseline = self._host.baseline()
-            self._store.set_fact(f"baseline:{job.id}", baseline.as_dict())
-            self._move(progress, State.INSTALLING, "")
+            self._switcher.begin(progress)
         elif progress.state is State.VERIFIED:
-            self._move(progress, State.WAITING, reason)
+            self.book.move(progress, State.WAITING, reason)
         else:
             self.book.say(progress, reason)
-
-    def _hindrance(self, progress: Progress, now: datetime) -> str:
-        asked = self.book.consent_asked(progress.job.id)
-        if asked and not self.book.consented(progress.job.id):
-            return (
-                f"{WaitFor.OPERATOR.value}: {len(asked)} changes need the site's consent "
-                f"(trimload update SITE.toml --consent {progress.job.id})"
-            )
-        window = window_reason(self._updates.window, self._site.site.timezone, now)
-        if window:
-            return window
-        busy = [p for p in self.book.open() if p.state in _SWITCHING]
-        if busy:
-            return f"{WaitFor.INTERLOCK.value}: {busy[0].job.id} is on trial"
-        return interlock_reason(self._host.interlocks())
 
     def _fetch_again(self, progress: Progress, now: datetime) -> None:
         if self._work is None and now >= self._retry_job_at.get(progress.job.id, now):
             self._begin_fetch(progress.job, again=True)
-
-    def _install(self, progress: Progress, taker: Taker, now: datetime, *, late: bool) -> None:
-        job = progress.job
-        verdict = taker.installed(job)
-        if verdict.stage == "good":
-            self._installing.discard(job.id)
-            self._host.let_go()
-            self._move(progress, State.TRIAL, verdict.reason)
-        elif verdict.stage == "bad" or late:
-            reason = verdict.reason if verdict.stage == "bad" else f"not installed in time: {verdict.reason}"
-            self._installing.discard(job.id)
-            self._host.let_go()
-            self._roll_back(progress, reason)
-        elif job.id not in self._installing:
-            if job.id not in self._files:
-                self._fetch_again(progress, now)
-            elif not taker.hands_back or self._host.hold(f"update {job.id}"):
-                self._installing.add(job.id)
-                taker.install(job, self._files[job.id])
-
-    def _try(self, progress: Progress, taker: Taker, now: datetime, *, late: bool) -> None:
-        job = progress.job
-        verdict = taker.trial(progress)
-        if verdict.stage == "bad":
-            self._roll_back(progress, verdict.reason)
-            return
-        before = read_baseline(self._store.fact(f"baseline:{job.id}", {}))
-        ill = self._host.ailment(before, progress.since_at)
-        if verdict.stage == "on" or ill:
-            self._healthy_since.pop(job.id, None)
-            if late:
-                self._roll_back(progress, f"not healthy within its trial: {ill or verdict.reason}")
-            else:
-                self.book.say(progress, ill or verdict.reason)
-            return
-        since = self._healthy_since.setdefault(job.id, now)
-        wanted_s = min(self._updates.healthy_s, job.timeouts.trial_s / 2)
-        if (now - since).total_seconds() < wanted_s:
-            self.book.say(progress, f"healthy since {stamp(since)}")
-            return
-        done = taker.confirm(job)
-        if done.stage == "good":
-            self._move(progress, State.CONFIRMED, f"healthy for {wanted_s:.0f} s")
-        elif done.stage == "bad" or late:
-            self._roll_back(progress, done.reason)
-        else:
-            self.book.say(progress, done.reason)
-
-    def _move(self, progress: Progress, to: State, reason: str, who: str = "agent") -> Progress:
-        after = self.book.move(progress, to, reason, who)
-        if to in ENDED:
-            for kept in (self._files, self._healthy_since, self._retry_job_at):
-                kept.pop(progress.job.id, None)
-        return after
-
-    def _roll_back(self, progress: Progress, why: str, who: str = "agent") -> None:
-        self._move(progress, State.ROLLED_BACK, why, who)
-        self._takers[progress.job.kind].undo(progress.job, why)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -50,7 +50,7 @@ class JobBook:
         self._store.put(progress)
         self._tell_step(progress, None)
 
-    def move(self, progress: Progress, to: State, reason: str, who: str) -> Progress:
+    def move(self, progress: Progress, to: State, reason: str, who: str = "agent") -> Progress:
         """Take a step. Raises IllegalTransitionError for one that no job may take."""
         require_step(progress.state, to)
         after = Progress(progress.job, to, self._clock.now(), reason, who)
