@@ -7,6 +7,7 @@ to the next key holder. Targets lie in REPO/targets under their hash (consistent
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -91,8 +92,10 @@ class Repository:
     def _newest(self) -> dict[str, int]:
         """The present version of every role but timestamp. One look at the folder: a large fleet has thousands."""
         newest: dict[str, int] = {}
-        for path in self.metadata.iterdir() if self.metadata.is_dir() else ():
-            number, dot, role = path.name.removesuffix(".json").partition(".")
+        # Names alone: objects of pathlib cost ten times the listing.
+        names = [entry.name for entry in os.scandir(self.metadata)] if self.metadata.is_dir() else []
+        for name in names:
+            number, dot, role = name.removesuffix(".json").partition(".")
             if dot and number.isdigit():
                 newest[role] = max(int(number), newest.get(role, 0))
         return newest

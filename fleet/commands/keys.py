@@ -21,7 +21,7 @@ A fleet begins like this, on a machine that is not connected for the root keys:
   trimload-fleet keys init --repo REPO --keys K
   trimload-fleet keys enrol --repo REPO --keys K works-north works-south
 
-Then REPO/metadata/1.root.json is installed on every gateway as /etc/trimload/root.json, root*.pem and
+Then REPO/metadata/1.root.json is installed on every gateway as /etc/trimload/trust/root.json, root*.pem and
 targets.pem go into the safe, and the online machine keeps `online` and `assign` (trimload-fleet serve).
 A key in an HSM or a cloud KMS: trimload-fleet keys import --keys K root1 --uri hsm:2
 """
