@@ -163,6 +163,38 @@ def test_a_site_that_stays_in_a_state_beyond_its_limit_counts_as_failed(state, l
     assert judge(rollout, later(5 + limit_s + 11)).rollout.rows["a0"].verdict is Verdict.BAD
 
 
+def test_a_site_that_takes_too_long_in_all_counts_as_failed_though_no_state_is_overdue():
+    """100 + 200 + 50 + 50 s, and 10 s of silence."""
+    rollout = judge(begun(1, timeouts=Timeouts(100, 200, 50, 50), grace_s=10), AT).rollout
+    for at_s, state in ((90, "accepted"), (180, "downloading"), (270, "verified"), (360, "waiting")):
+        rollout = judge(say(rollout, later(at_s), a0=state), later(at_s)).rollout
+
+    assert judge(rollout, later(410)).rollout.rows["a0"].verdict is Verdict.OPEN
+    late = judge(rollout, later(411)).rollout.rows["a0"]
+
+    assert (late.verdict, late.reason) == (Verdict.BAD, "timed out: not over after 411 s")
+
+
+def test_a_site_whose_job_was_withdrawn_by_hand_is_out():
+    rollout = say(judge(begun(1, 1), AT).rollout, later(5), a0="cancelled")
+
+    assert rollout.rows["a0"].verdict is Verdict.OUT
+    assert judge(rollout, later(6)).rollout.reason == "ring 1: 0 of 0 confirmed, 1 wanted"
+
+
+def test_a_ring_that_loses_its_success_again_soaks_anew():
+    """19 of 20 are wanted, 2 may fail: one taken back by hand, and the twentieth confirmed 90 s later."""
+    rollout = judge(begun(20, 1, error_share=0.1), AT).rollout
+    rollout = judge(say(rollout, AT, **{f"a{n}": "confirmed" for n in range(19)}), later(1)).rollout
+    rollout = judge(say(rollout, later(50), a0="rolled_back"), later(50)).rollout
+    assert rollout.passed_at is None
+
+    rollout = judge(say(rollout, later(90), a19="confirmed"), later(90)).rollout
+
+    assert rollout.passed_at == later(90)
+    assert given_to(judge(rollout, later(189)).rollout) == set(rollout.plan.rings[0].sites)
+
+
 def test_the_same_state_for_another_reason_does_not_begin_its_time_anew():
     rollout = judge(begun(1, timeouts=Timeouts(100, 200, 50, 50), grace_s=10), AT).rollout
     rollout = say(rollout, later(5), a0="trial")
