@@ -38,6 +38,10 @@ COMMANDS = {
     "report": Entry(
         "agent.savings.command:command", "what a station used, and what the agent saved, with its interval"
     ),
+    "switchback": Entry(
+        "agent.savings.switchback_command:command",
+        "what the agent saves in heating and cooling, by turns with the site's own control",
+    ),
     "plan": Entry("agent.daemon.plan_command:command", "plan one case, or make a past plan again"),
 }
 HELP_OF_OTHERS = {

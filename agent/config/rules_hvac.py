@@ -22,6 +22,7 @@ def hvac_faults(site: Site) -> Iterator[Fault]:
     if hvac is None:
         return
     yield from _weather(site, hvac)
+    yield from _switchback(hvac)
     for name, unit in hvac.units.items():
         place: Place = ("hvac", "units", name)
         if unit.device not in site.devices:
@@ -69,6 +70,33 @@ def _weather(site: Site, hvac: Hvac) -> Iterator[Fault]:
         yield Fault((*place, "topic"), f"{weather.topic!r} means many topics", "name the one that brings it")
     if weather.url is not None and not weather.url.startswith(("http://", "https://")):
         yield Fault((*place, "url"), f"{weather.url!r} is no web address", 'write url = "https://HOST/..."')
+
+
+def _switchback(hvac: Hvac) -> Iterator[Fault]:
+    test = hvac.switchback
+    if test is None:
+        return
+    if test.days < 8 * test.block_days:
+        yield Fault(
+            ("hvac", "switchback", "days"),
+            f"{test.days} days hold {test.days // test.block_days} blocks of {test.block_days}; four of each control "
+            "are the least that any figure can come from",
+            f"set days = {8 * test.block_days} or more",
+        )
+    if hvac.mode != "control":
+        yield Fault(
+            ("hvac", "switchback"),
+            f'half of the test belongs to the agent, but mode is "{hvac.mode}"',
+            'set mode = "control", or take the test out',
+            table=True,
+        )
+    if hvac.outdoor_temp is None or not any(unit.power is not None for unit in hvac.units.values()):
+        yield Fault(
+            ("hvac", "switchback"),
+            "a test needs the outdoor temperature and the power of a unit, and one is missing",
+            "give outdoor_temp and the units' power tags",
+            table=True,
+        )
 
 
 def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit) -> Iterator[Fault]:

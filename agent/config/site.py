@@ -304,6 +304,17 @@ class Zone(Part):
         return max(27.8, self.comfort_high_degc) if self.people_high_degc is None else self.people_high_degc
 
 
+class Switchback(Part):
+    """[hvac.switchback]: a test of what the agent saves: blocks of days under it and under the site's own control."""
+
+    begin: date = Field(description="First local day: 2026-05-04.")
+    days: int = Field(default=84, ge=24, le=400, description="Length of the test; 12 weeks and more.")
+    block_days: int = Field(
+        default=7, ge=3, le=14, description="Days in a row under one control; the first does not count."
+    )
+    seed: int = Field(default=1, ge=0, description="Of the lots that are drawn for the order.")
+
+
 class WeatherSource(Part):
     """[hvac.weather]: where a forecast of the outdoor temperature and the sun comes from; one of the three."""
 
@@ -331,6 +342,7 @@ class Hvac(Part):
     outdoor_temp: TagId | None = Field(default=None, description="Outdoor temperature.")
     solar: TagId | None = Field(default=None, description="Global irradiance, W/m2.")
     weather: WeatherSource | None = Field(default=None, description="A provider's forecast.")
+    switchback: Switchback | None = Field(default=None, description="A test of what the agent saves.")
     override_hold_h: float = Field(
         default=4.0, ge=0.25, le=72, description="What someone on site has moved is left alone for so long."
     )

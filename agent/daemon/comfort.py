@@ -20,6 +20,8 @@ from agent.log import get_logger
 from agent.planner.hvac import HvacState, plan_hvac
 from agent.planner.hvac_schedule import occupancy_grid
 from agent.planner.prices import price_grid
+from agent.planner.switchback import arm_at
+from agent.planner.switchback import days as switchback_days
 from agent.store.history import History
 from agent.store.tags import MODE_CODES, mode_tag
 
@@ -31,6 +33,7 @@ Events = list[tuple[str, datetime, dict[str, object]]]
 STEP_S = 900
 STEPS = 96
 _MASS_H = 12.0
+_TEST = "switchback test: the site's own turn"
 _LEARNING = "no zone has a model yet: learning from the past"
 
 
@@ -48,6 +51,8 @@ class HvacRuntime:
         self._learning = self.switch.ceiling is Mode.CONTROL and not self._memory.has_model
         if self._learning:
             self.switch.wish(Mode.ADVISE, _LEARNING)
+        self._test = switchback_days(self._hvac, site.site.timezone)
+        self._arm: str | None = None
         self.plan: HvacPlan | None = None
         self.notes: list[str] = []
         self.weather = WeatherDesk(self._hvac)
@@ -97,6 +102,7 @@ class HvacRuntime:
                 events.append(
                     ("note", snapshot.at, {"station": "hvac", "text": "zone models learned: control"})
                 )
+        self._take_turns(snapshot.at, events)
         slot = int(snapshot.at.timestamp() // STEP_S)
         if slot != self._plan_slot:
             self._plan_slot = slot
@@ -109,6 +115,19 @@ class HvacRuntime:
             self._take_over(self._fresh, snapshot.at, events)
             self._fresh = None
         return self._commands(snapshot, faults, events)
+
+    def _take_turns(self, at: datetime, events: Events) -> None:
+        """A switchback test: its blocks go to the site's own control and to the agent by turns."""
+        arm = arm_at(self._test, at) if self._test else None
+        if arm == self._arm:
+            return
+        self._arm = arm
+        # Whoever has wished for less in the meantime, or learning, stands above the test.
+        if arm == "site" and self.switch.wished is Mode.CONTROL:
+            self.switch.wish(Mode.ADVISE, _TEST)
+        elif arm != "site" and self.switch.wished_why == _TEST:
+            self.switch.wish(Mode.CONTROL, "switchback test: the agent's turn")
+        events.append(("note", at, {"station": "hvac", "text": f"switchback test: {arm or 'over'}"}))
 
     def wrote(self, tag: str, value: float | None) -> None:
         """A set-point was written and read back; None: it was handed back."""

@@ -85,13 +85,13 @@ def _card(report: Report, title: str, saving: Saving, about: str) -> str:
         f'<div class="share">{_signed(100 * saving.share, "{:.1f}")} %</div>'
         f'<p class="interval">{100 * saving.confidence:.0f} % interval {_signed(100 * low, "{:.1f}")} to '
         f"{_signed(100 * high, '{:.1f}')} %</p>"
-        f"{_gauge(saving)}"
+        f"{gauge(saving)}"
         f"<p><b>{_signed(saving.saved_kwh, '{:,.0f}')} kWh</b>{cost} &middot; {_signed(co2_t, '{:.2f}')} t CO₂</p>"
         f'<p class="muted">{about}</p></div>'
     )
 
 
-def _gauge(saving: Saving) -> str:
+def gauge(saving: Saving) -> str:
     """The interval on a line with zero on it."""
     low, high = saving.share_interval
     reach = max(abs(low), abs(high), 0.02) * 1.1

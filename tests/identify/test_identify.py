@@ -70,8 +70,18 @@ def past_csv(path: Path, *, days: int = DAYS, frozen: str = "") -> Path:
 
 def identify(history: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "agent.cli", "identify", str(EXAMPLE), "--history", str(history)]
-        + ["--out", str(out), "--json"],
+        [
+            sys.executable,
+            "-m",
+            "agent.cli",
+            "identify",
+            str(EXAMPLE),
+            "--history",
+            str(history),
+            "--out",
+            str(out),
+            "--json",
+        ],
         capture_output=True,
         text=True,
         timeout=100,
