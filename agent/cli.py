@@ -27,6 +27,9 @@ COMMANDS = {
     "run": Entry(
         "agent.daemon.command:command", "run the agent of a site on the wall clock (what the service does)"
     ),
+    "override": Entry(
+        "agent.daemon.override_command:command", "hold a machine running, stopped or locked out, on site"
+    ),
     "update": Entry(
         "agent.update.command:update_command", "signed updates of this site: see, look, bring by stick, agree"
     ),
@@ -49,6 +52,7 @@ HELP_OF_OTHERS = {
     "machine-curve": "mean power of one compressor at part load, from its data sheet",
     "make-station": "draw a compressor room and its demand from a seed",
     "simulate": "run your own metered demand through agent, cascade and sequencer",
+    "tune": "search the numbers of the band on the site's own twin, and propose them",
     "tune-baseline": "search the best settings of a conventional sequencer for a station and its demand",
     "twin": "serve a simulated plant for a site.toml over Modbus and OPC UA",
 }

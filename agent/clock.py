@@ -23,28 +23,34 @@ class Clock(Protocol):
         """Return at `at`, at once when that has passed."""
         ...
 
+    def correct(self) -> float:
+        """Follow a clock that was set meanwhile; the step so made, [s], mostly 0."""
+        ...
+
+
+# A wall clock that has moved further than this was set, by a person or by the time service after a cold start.
+_SET_S = 2.0
+
 
 class WallClock:
     """The machine's clock, carried on by the monotonic one: a step of the wall clock never
-    stretches or repeats a tick. `resynchronise` takes over a corrected wall clock.
+    stretches or repeats a tick. `correct` takes over a wall clock that was set.
     """
 
     def __init__(self) -> None:
-        self.resynchronise()
+        self._start, self._steady = datetime.now(UTC), time.monotonic()
 
-    def resynchronise(self) -> float:
-        """Take the wall clock's present reading as the truth; the step so made, [s]."""
+    def correct(self) -> float:
+        """Take the wall clock's reading where it has moved away; the step so made, [s]."""
         wall, steady = datetime.now(UTC), time.monotonic()
-        before = self.now() if hasattr(self, "_start") else wall
+        step_s = (wall - self.now()).total_seconds()
+        if abs(step_s) < _SET_S:
+            return 0.0
         self._start, self._steady = wall, steady
-        return (wall - before).total_seconds()
+        return step_s
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=time.monotonic() - self._steady)
-
-    def wall_offset_s(self) -> float:
-        """How far the wall clock has moved away from this one, [s]."""
-        return (datetime.now(UTC) - self.now()).total_seconds()
 
     async def sleep_until(self, at: datetime) -> None:
         await asyncio.sleep(max(0.0, (at - self.now()).total_seconds()))
@@ -63,6 +69,10 @@ class SimClock:
         """Move forward to `at`; a clock never goes back."""
         self._now = max(self._now, at)
 
+    def correct(self) -> float:
+        """Nobody sets it."""
+        return 0.0
+
     async def sleep_until(self, at: datetime) -> None:
         self.advance_to(at)
         await asyncio.sleep(0)
@@ -76,6 +86,10 @@ class ScaledClock:
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=(time.monotonic() - self._steady) * self._speed)
+
+    def correct(self) -> float:
+        """Nobody sets it."""
+        return 0.0
 
     async def sleep_until(self, at: datetime) -> None:
         await asyncio.sleep(max(0.0, (at - self.now()).total_seconds() / self._speed))

@@ -101,7 +101,7 @@ class Machine(Part):
     max_starts_per_day: int = Field(default=100, ge=1, le=1000, description="Motor start limit.")
     priority: int = Field(default=1, ge=1, le=100, description="Lower runs first when nothing else decides.")
     start_cost: float = Field(default=0.0, ge=0, description="Wear of one start, in the tariff's currency.")
-    locked_out: bool = Field(default=False, description="Under maintenance: never commanded.")
+    locked_out: bool = Field(default=False, description="Under maintenance: held stopped, never started.")
     dead_man_s: float | None = Field(
         default=None,
         gt=0,
@@ -184,8 +184,27 @@ class Station(Part):
         default=True, description="Whether the floor then learns from the dips that come."
     )
     band_width_bar: float = Field(default=0.25, gt=0, le=2, description="Width of the band.")
+    trip_reserve: bool = Field(
+        default=False,
+        description="The band stands so high that the trip of any one machine does not pass the minimum.",
+    )
+    hours_spread_h: float | None = Field(
+        default=None,
+        ge=1,
+        le=20000,
+        description="Machines with the same nameplate share the hours run, at most this far apart.",
+    )
     lead_s: float = Field(
         default=10.0, ge=0, le=120, description="Machines load this long before the band would be left."
+    )
+    start_cost_min: float = Field(
+        default=3.0, ge=0, le=30, description="A start is weighed as so many minutes of full power."
+    )
+    demand_spread: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.5,
+        description="The demand's relative swing within minutes, for the choice of machines.",
     )
     shift_hours: tuple[WeekTime, ...] = Field(
         default=(), strict=False, description="When the plant works: for reports and the twin."

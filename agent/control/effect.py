@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from agent.control.memory import StationMemory
 from agent.control.orders import Order
-from agent.control.view import Fleet, StationView
+from agent.control.view import Fleet, MachineView, StationView
+from agent.planner.part_load import KINDS
 
 # Beyond the machine's own times: two polls and a slow controller.
 _GRACE_S = 15.0
 _FIRST_BAR_S = 300.0
 _LONGEST_BAR_S = 7200.0
-# This many failures in a row on one machine, and the failures are forgotten after a good hour.
+# Failures in a row count until a good hour has passed.
 _FORGET_S = 3600.0
+# One machine alone comes to three failures an hour (300, 600, 1200 s set aside): more is the station.
+STATION_FAILURES_AN_HOUR = 5
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """One order of a machine (run, or load) and since when it stands."""
+
+    value: bool | None = None
+    since_s: float = 0.0
+    failed: bool = False
+
+    def order(self, now_s: float, *, value: bool | None) -> None:
+        if value != self.value:
+            self.value, self.since_s, self.failed = value, now_s, False
 
 
 @dataclass(slots=True)
 class _Watch:
-    wanted_run: bool | None = None
-    wanted_since_s: float = 0.0
+    run: _Wanted = field(default_factory=_Wanted)
+    load: _Wanted = field(default_factory=_Wanted)
     failures: int = 0
+    lacking: str = ""
     last_failure_s: float = float("-inf")
-    failed: bool = False
     # A failure counts until then even when nothing is ordered any more.
     counts_until_s: float = float("-inf")
 
@@ -33,10 +50,19 @@ class EffectWatch:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._watches = tuple(_Watch() for _ in range(fleet.count))
+        # Without an unloading valve "loaded" says nothing of its own.
+        self._valved = tuple(KINDS[machine.control].unloads for machine in fleet.machines)
+        self._failed_at_s: deque[float] = deque()
 
     def failing(self, now_s: float) -> int:
         """Machines that failed to follow, now or so lately that another try would be too early."""
-        return sum(watch.failed or now_s < watch.counts_until_s for watch in self._watches)
+        return sum(w.run.failed or w.load.failed or now_s < w.counts_until_s for w in self._watches)
+
+    def failed_this_hour(self, now_s: float) -> int:
+        """Failures to follow of all machines in the last hour."""
+        while self._failed_at_s and now_s - self._failed_at_s[0] > _FORGET_S:
+            self._failed_at_s.popleft()
+        return len(self._failed_at_s)
 
     def forget_orders(self) -> None:
         """Nothing is ordered any more: what a machine does now says nothing about following.
@@ -44,44 +70,69 @@ class EffectWatch:
         Its last failure goes on counting for its time, so that control does not come back at once.
         """
         for watch in self._watches:
-            watch.wanted_run, watch.failed = None, False
+            watch.run, watch.load = _Wanted(), _Wanted()
 
     def check(self, view: StationView, memory: StationMemory) -> tuple[str, ...]:
         """Set machines aside that did not follow; a note for each that was found now."""
         notes: list[str] = []
         now_s = view.at_s
         for index, watch in enumerate(self._watches):
-            if watch.wanted_run is None:
-                continue
-            seen, machine = view.machines[index], self._fleet.machines[index]
+            seen, past = view.machines[index], memory.machines[index]
             if seen.running is None:
                 continue
-            if seen.running == watch.wanted_run:
-                # Standing still when told to is no proof that a machine starts.
-                if watch.wanted_run or now_s >= watch.counts_until_s:
-                    watch.failed, watch.counts_until_s = False, float("-inf")
-                if now_s - watch.last_failure_s > _FORGET_S:
-                    watch.failures = 0
+            if past.stuck_loaded and not seen.loaded:
+                past.stuck_loaded = False
+            if past.stuck_unloaded and (seen.loaded or now_s >= past.barred_until_s):
+                past.stuck_unloaded = False
+            verb, allowed_s = self._not_followed(index, watch, seen, now_s)
+            if not verb:
                 continue
-            allowed_s = _GRACE_S + (machine.start_s if watch.wanted_run else machine.blowdown_s)
-            if now_s - watch.wanted_since_s < allowed_s or watch.failed:
-                continue
-            watch.failed = True
             watch.failures += 1
+            watch.lacking = verb
             watch.last_failure_s = now_s
+            self._failed_at_s.append(now_s)
             bar_s = min(_FIRST_BAR_S * 2.0 ** (watch.failures - 1), _LONGEST_BAR_S)
             watch.counts_until_s = now_s + bar_s
-            verb = "start" if watch.wanted_run else "stop"
-            past = memory.machines[index]
-            if watch.wanted_run:
+            if verb != "stop":
                 past.barred_until_s = now_s + bar_s
                 past.barred_why = f"did not {verb} when told, {watch.failures} time(s)"
+                past.stuck_loaded, past.stuck_unloaded = verb == "unload", verb == "load"
             notes.append(f"{self._fleet.names[index]} did not {verb} within {allowed_s:.0f} s")
         return tuple(notes)
 
     def sent(self, view: StationView, orders: tuple[Order | None, ...]) -> None:
         """Remember what went out this tick."""
-        for watch, order in zip(self._watches, orders, strict=True):
-            wanted = None if order is None else order.run
-            if wanted != watch.wanted_run:
-                watch.wanted_run, watch.wanted_since_s, watch.failed = wanted, view.at_s, False
+        for index, (watch, order) in enumerate(zip(self._watches, orders, strict=True)):
+            running = view.machines[index].running
+            watch.run.order(view.at_s, value=None if order is None else order.run)
+            # Loading is asked of a machine that runs; until then the start is what is waited for.
+            asked = order is not None and order.run and running and self._valved[index]
+            watch.load.order(view.at_s, value=order.load if asked and order is not None else None)
+
+    def _not_followed(self, index: int, watch: _Watch, seen: MachineView, now_s: float) -> tuple[str, float]:
+        """(what the machine did not do, the time it had); ("", 0) while it follows or has time."""
+        machine = self._fleet.machines[index]
+        run, load = watch.run, watch.load
+        if run.value is None:
+            return "", 0.0
+        if seen.running != run.value:
+            allowed_s = _GRACE_S + (machine.start_s if run.value else machine.blowdown_s)
+            if now_s - run.since_s < allowed_s or run.failed:
+                return "", 0.0
+            run.failed = True
+            return ("start" if run.value else "stop"), allowed_s
+        run.failed = False
+        if load.value is not None and seen.loaded is not None and seen.loaded != load.value:
+            # A start just made still has to build up its pressure, a sump to blow down.
+            allowed_s = _GRACE_S + machine.start_s + (machine.reload_s if load.value else 0.0)
+            if now_s - load.since_s < allowed_s or load.failed:
+                return "", 0.0
+            load.failed = True
+            return ("load" if load.value else "unload"), allowed_s
+        load.failed = False
+        # Standing still when told to is no proof that a machine starts, nor idling that it loads.
+        if {"start": run.value, "load": load.value, "unload": load.value is False}.get(watch.lacking, True):
+            watch.counts_until_s = float("-inf")
+        if now_s - watch.last_failure_s > _FORGET_S:
+            watch.failures = 0
+        return "", 0.0

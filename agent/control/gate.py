@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import NamedTuple
 
 from agent.config.parts import Point
@@ -55,6 +56,8 @@ class Gate:
             return "", None
         if now > command.not_after:
             return "command has expired", None
+        if not isfinite(value):
+            return "not a number", None
         point = self._points[command.tag]
         if point.write_min is not None and value < point.write_min:
             return f"{value:g} is below write_min {point.write_min:g}", None

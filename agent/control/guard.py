@@ -1,11 +1,13 @@
 """The last word before a command: what may not leave is held back here, with its rule.
 
-Pure: the same wishes, view and memory give the same verdict. Order of authority: lock-out and
-trip, the net's highest pressure, operator, machine limits, then the band's wish.
+Pure: the same wishes, view and memory give the same verdict. Order of authority: lock-out and trip, the
+net's highest pressure, what protects a motor (minimum times, start limits), operator, then the band's wish.
+An operator's stop waits, for a start's time at most, until the others carry what the machine delivers.
 """
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,6 +18,8 @@ from agent.domain import Refusal
 
 # Two motors never start within this time of each other: star-delta inrush takes about 10 s.
 START_GAP_S = 12.0
+_HAND_OVER_S = 30.0
+_LOCKED_OUT = "locked out for maintenance"
 
 
 class Verdict(NamedTuple):
@@ -31,28 +35,54 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
     too_high = view.pressure_bar_g is not None and view.pressure_bar_g > station.pressure_max_bar_g
     orders: list[Order | None] = []
     refusals: list[Refusal] = []
-    last_start_s = memory.last_start_s
+    started = False
     for index, wish in enumerate(wishes):
         machine, seen, past = fleet.machines[index], view.machines[index], memory.machines[index]
         name = fleet.names[index]
-        if machine.locked_out or seen.running is None:
+        leaving = past.running and bool(seen.loaded) and now_s < past.taken_out_s + hand_over_s(fleet)
+        if machine.locked_out or (past.locked_out and not leaving) or seen.running is None:
             if wish.run:
-                why = "locked out for maintenance" if machine.locked_out else "machine is silent"
+                why = "machine is silent" if seen.running is None else _LOCKED_OUT
                 refusals.append(Refusal(name, _text(wish), why))
             orders.append(None if seen.running is None else STOP)
             continue
-        wish = _overridden(wish, run=past.override_run if now_s < past.override_until_s else None)  # noqa: PLW2901
+        overridden = past.overridden(now_s)
+        if overridden is False and leaving:
+            # The band releases it as soon as the others carry what it delivers: no dip for a stop that was asked for.
+            overridden = None
+        if overridden is not None and overridden != wish.run:
+            refusals.append(
+                Refusal(
+                    name,
+                    _text(wish),
+                    past.override_text or "operator's override",
+                    _instant(past.override_until_s),
+                )
+            )
+        wish = _overridden(wish, run=overridden)  # noqa: PLW2901
         if wish.load and too_high:
             # Whatever chose the loading, the net's highest pressure is not passed by an order of ours.
             refusals.append(Refusal(name, "load", f"pressure is above {station.pressure_max_bar_g:g} bar"))
             wish = Order(run=wish.run and past.running, load=False, share=wish.share)  # noqa: PLW2901
+        if too_high and past.stuck_loaded and past.running and seen.loaded:
+            # Its inlet does not close: the motor is the last way to stop the air.
+            refusals.append(Refusal(name, _text(wish), "does not unload, and the pressure is too high"))
+            orders.append(STOP)
+            continue
         if wish.run and not past.running:
-            rule, until_s = _start_rule(fleet, view, memory, index, last_start_s)
+            rule, until_s = _start_rule(
+                fleet,
+                view,
+                memory,
+                index,
+                now_s + START_GAP_S if started else memory.start_gap_end_s(index, START_GAP_S),
+            )
             if rule:
                 refusals.append(Refusal(name, "start", rule, _instant(until_s)))
                 orders.append(STOP)
                 continue
-            last_start_s = now_s
+            # An order that stands already began its gap when it was given.
+            started = started or math.isinf(past.ordered_start_s)
         elif not wish.run and past.running:
             free_s = past.since_s + machine.min_run_s
             if now_s < free_s and not seen.tripped:
@@ -64,19 +94,31 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
     return Verdict(tuple(orders), tuple(refusals))
 
 
+def hand_over_s(fleet: Fleet) -> float:
+    """Longest time that a machine which an operator takes out may go on delivering: another one's start."""
+    return _HAND_OVER_S + max((machine.start_s for machine in fleet.machines), default=0.0)
+
+
 def may_start(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:
     """Whether the machine could be started now, apart from the gap between two starts."""
     return not _start_rule(fleet, view, memory, index, float("-inf"))[0]
 
 
+def start_bar(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> tuple[str, float | None]:
+    """What forbids a start of the machine now, apart from the gap between two starts, and until when."""
+    return _start_rule(fleet, view, memory, index, float("-inf"))
+
+
 def _start_rule(
-    fleet: Fleet, view: StationView, memory: StationMemory, index: int, last_start_s: float
+    fleet: Fleet, view: StationView, memory: StationMemory, index: int, gap_end_s: float
 ) -> tuple[str, float | None]:
     """The rule that forbids a start now and until when; "" if none does."""
     now_s = view.at_s
     machine, seen, past = fleet.machines[index], view.machines[index], memory.machines[index]
-    if machine.locked_out:
-        return "locked out for maintenance", None
+    if machine.locked_out or past.locked_out:
+        return _LOCKED_OUT, None
+    if past.overridden(now_s) is False:
+        return past.override_text or "operator's override", past.override_until_s
     if seen.tripped:
         return "tripped", None
     if seen.ready is False:
@@ -92,8 +134,8 @@ def _start_rule(
         return f"start limit {machine.max_starts_per_day} a day", past.starts_s[
             -machine.max_starts_per_day
         ] + DAY_S
-    if now_s < last_start_s + START_GAP_S:
-        return f"another machine started less than {START_GAP_S:g} s ago", last_start_s + START_GAP_S
+    if now_s < gap_end_s:
+        return f"another machine started less than {START_GAP_S:g} s ago", gap_end_s
     return "", None
 
 
@@ -109,13 +151,18 @@ def _in_range(fleet: Fleet, index: int, order: Order) -> Order:
     if not fleet.is_vsd[index]:
         return Order(run=True, load=order.load)
     share = 1.0 if order.share is None else order.share
+    if math.isnan(share):
+        # No order is made of what is not a number: the least that the machine delivers.
+        share = 0.0
     least = fleet.least_flow[index] / fleet.full_flow[index]
     return Order(run=True, load=order.load, share=min(max(share, least), 1.0))
 
 
 def _text(order: Order) -> str:
+    if not order.run:
+        return "stop"
     return "load" if order.load else "run unloaded"
 
 
 def _instant(at_s: float | None) -> datetime | None:
-    return None if at_s is None else datetime.fromtimestamp(at_s, UTC)
+    return None if at_s is None or not math.isfinite(at_s) else datetime.fromtimestamp(at_s, UTC)

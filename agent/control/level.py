@@ -24,20 +24,22 @@ class BandLevel:
     unloads, so each has its own. A site that sets `band_adapts = false` keeps its floor.
     """
 
-    __slots__ = ("_floors", "_station")
+    __slots__ = ("_floors", "_station", "reserve_bar")
 
     def __init__(self, station: Station) -> None:
         self._station = station
         self._floors = [station.band_floor_bar, station.band_floor_bar]
+        # The floor does not stand below this, whatever was learned: what a trip costs, where the site bears none.
+        self.reserve_bar = 0.0
 
     def floor_bar(self, *, by_speed: bool) -> float:
         """How far above the minimum the band begins while a VSD trims, or while none does."""
-        return self._floors[by_speed]
+        return max(self._floors[by_speed], self.reserve_bar)
 
     def edges(self, *, by_speed: bool) -> tuple[float, float, float]:
         """(low, aim, high)."""
         station = self._station
-        low = station.pressure_min_bar_g + self._floors[by_speed]
+        low = station.pressure_min_bar_g + self.floor_bar(by_speed=by_speed)
         width = min(station.band_width_bar, _VSD_WIDTH_BAR) if by_speed else station.band_width_bar
         high = min(low + width, station.pressure_max_bar_g)
         aim = min(low + _VSD_AIM_BAR, high) if by_speed else 0.5 * (low + high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from agent.domain import Mode
 
 # A sensor may drop out this long before control is handed back; the machines' own dead-man is longer.
@@ -19,6 +21,11 @@ _SHORTEST_FROZEN_S, _LONGEST_FROZEN_S = 20.0, 600.0
 _LIVE_HALF_LIFE_S = 900.0
 # Where ticks are slow a repetition or two is chance, however long they take.
 _LEAST_REPEATS = 5
+
+# A pressure that jumps: what machines deliver beyond their nameplates, the air that a burst pipe takes in
+# multiples of all machines' flow, and a sensor's noise. After a longer pause between two looks nothing is said.
+_SUPPLY_MARGIN, _BURST_TIMES, _JUMP_NOISE_BAR = 1.3, 3.0, 0.08
+_LONGEST_LOOK_S = 30.0
 
 _RANK = {Mode.OBSERVE: 0, Mode.ADVISE: 1, Mode.CONTROL: 2}
 
@@ -81,6 +88,47 @@ class ModeSwitch:
         self._fell_at_s = now_s
         self._good_since_s = None
         self.mode, self.why = Mode.FALLBACK, trouble
+
+
+class JumpWatch:
+    """Tells a header sensor that jumps from a pressure that moves: air comes and goes no faster than it can.
+
+    Upwards no faster than the machines that deliver could fill the net if nothing were taken; downwards a burst
+    pipe is allowed. Whoever steers by a sensor that shows too much starves the plant without a sign of it.
+    What has jumped is believed again once it has jumped back, not by itself.
+    """
+
+    def __init__(self, m3_per_bar: float, total_flow_m3_min: float) -> None:
+        self._m3_per_bar, self._total = m3_per_bar, total_flow_m3_min
+        self._last: tuple[float, float] | None = None
+        self._off_bar = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why the sensor is not believed now; "" if it is."""
+        return (
+            f"header pressure jumped by {self._off_bar:+.2f} bar and has not come back"
+            if self._off_bar
+            else ""
+        )
+
+    def see(self, now_s: float, pressure_bar_g: float | None, supply_m3_min: float) -> None:
+        """Take in one tick: `supply_m3_min` is what the machines delivered at most since the last one."""
+        if pressure_bar_g is None or not isfinite(pressure_bar_g):
+            return
+        if self._last is not None and self._last[1] == pressure_bar_g:
+            # Coarse, slow or frozen: what it shows next has had all this time to come about.
+            return
+        last, self._last = self._last, (now_s, pressure_bar_g)
+        if last is None or not 0.0 < now_s - last[0] <= _LONGEST_LOOK_S:
+            return
+        minutes, moved = (now_s - last[0]) / 60.0, pressure_bar_g - last[1]
+        up = _SUPPLY_MARGIN * supply_m3_min * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
+        down = _BURST_TIMES * self._total * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
+        if -down <= moved <= up:
+            return
+        back = self._off_bar + moved
+        self._off_bar = 0.0 if abs(back) < 0.5 * abs(self._off_bar) else back
 
 
 class StillWatch:

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 from agent.config.site import Station
+from agent.control.alarms import Alarm, CapacityWatch
+from agent.control.balance import balanced, peers_of
 from agent.control.band import Band
 from agent.control.demand import Demand, DemandEstimator
-from agent.control.effect import EffectWatch
+from agent.control.effect import STATION_FAILURES_AN_HOUR, EffectWatch
 from agent.control.guard import guard
 from agent.control.memory import HOUR_S, StationMemory
-from agent.control.mode import ModeSwitch, StillWatch
+from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
 from agent.control.orders import Order
+from agent.control.reserve import trip_reserve_bar
+from agent.control.steady import SteadyTime
 from agent.control.view import Fleet, StationView, fleet_of, view_station
 from agent.domain import Mode, Plan, Refusal, Snapshot
 from agent.planner.lookahead import Lookahead, LookaheadSettings
@@ -35,6 +40,14 @@ class Tuning(NamedTuple):
     commit_every_s: float = 60.0
 
 
+def tuning_of(station: Station) -> Tuning:
+    """As the site's file says."""
+    return Tuning(
+        spread=SpreadSettings(spread=station.demand_spread),
+        lookahead=LookaheadSettings(start_min=station.start_cost_min),
+    )
+
+
 class Outlook(NamedTuple):
     """Expected demand relative to now, one value per look-ahead step, the first for now."""
 
@@ -48,7 +61,10 @@ LookAhead = Callable[[float, int], Outlook | None]
 
 @dataclass(slots=True)
 class TickResult:
-    """What one tick decided. `orders` is None in modes that do not command: nothing leaves then."""
+    """What one tick decided. `orders` is None in modes that do not command: nothing leaves then.
+
+    `view.at_s` is the control's own time, which the setting of a clock does not move.
+    """
 
     view: StationView
     demand: Demand | None
@@ -60,13 +76,14 @@ class TickResult:
     advice: tuple[Order | None, ...] | None
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...]
+    alarm: Alarm | None = None
 
 
 class StationControl:
     """Everything that outlives a tick of one station."""
 
     def __init__(self, station: Station, *, tuning: Tuning | None = None) -> None:
-        tuning = tuning if tuning is not None else Tuning()
+        tuning = tuning if tuning is not None else tuning_of(station)
         self.tuning = tuning
         self.fleet: Fleet = fleet_of(station)
         self.table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
@@ -79,6 +96,10 @@ class StationControl:
         self.effect = EffectWatch(self.fleet)
         self.switch = ModeSwitch(Mode(station.mode))
         self.still = StillWatch()
+        self.jump = JumpWatch(self.fleet.m3_per_bar, sum(self.fleet.full_flow))
+        self.time = SteadyTime()
+        self.capacity = CapacityWatch(self.fleet)
+        self._peers = peers_of(self.fleet.machines)
         self._committed: int | None = None
         self._commit_at_s = float("-inf")
         self._last_s: float | None = None
@@ -89,7 +110,22 @@ class StationControl:
     ) -> TickResult:
         """Decide this tick. `look_ahead` is asked only when the machines are chosen anew."""
         view = view_station(self.fleet, snapshot)
+        view = view._replace(at_s=self.time.at(view.at_s))
+        if self.time.stepped:
+            # What lies between the two pressures is not known: no slope is made of it.
+            self.estimator.update(view._replace(pressure_bar_g=None))
         return self.decide(view, snapshot, plan, look_ahead)
+
+    def override(self, machine: str, *, run: bool | None, until_at_s: float, text: str) -> None:
+        """An operator's word for a machine until `until_at_s` (epoch); None takes it back."""
+        index = self.fleet.names.index(machine)
+        self.memory.override(index, run=run, until_s=until_at_s + self.time.offset_s, text=text)
+        self._last_usable = -1
+
+    def lock_out(self, machine: str, *, locked: bool, text: str) -> None:
+        """Lock a machine out for maintenance, or release it."""
+        self.memory.lock_out(self.fleet.names.index(machine), locked=locked, text=text)
+        self._last_usable = -1
 
     def decide(
         self, view: StationView, snapshot: Snapshot, plan: Plan | None, look_ahead: LookAhead | None
@@ -99,8 +135,10 @@ class StationControl:
         dt_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), 60.0)
         self._last_s = now_s
         self.memory.observe(view)
+        self.jump.see(now_s, view.pressure_bar_g, self._could_deliver(view))
         trouble = self._trouble(view)
-        if view.pressure_bar_g is not None and not self._plausible(view.pressure_bar_g):
+        believed = view.pressure_bar_g is not None and self._plausible(view.pressure_bar_g)
+        if not believed or self.jump.trouble:
             # What is not believed is not acted on either, not even until the fall-back.
             view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
@@ -115,20 +153,38 @@ class StationControl:
         if frozen:
             # It has been looked at for long enough: no second wait on top of the first.
             changed = self.switch.fall_now(now_s, frozen) or changed
+        alarm = self.capacity.update(view, self.memory, demand)
         if demand is None or view.pressure_bar_g is None:
-            return self._result(view, demand, None, (), notes, changed=changed)
+            self.memory.sent((None,) * self.fleet.count, now_s)
+            return self._result(view, demand, None, (), notes, alarm, changed=changed)
+        if self.fleet.station.trip_reserve:
+            self.band.level.reserve_bar = trip_reserve_bar(
+                self.fleet, view, self.memory, demand, tick_s=max(dt_s, 1.0)
+            )
         self._commit_if_due(view, demand, snapshot, plan, look_ahead, notes)
         assert self._committed is not None
         decision = self.band.step(view, demand, self.memory, self._committed, dt_s=dt_s)
         verdict = guard(self.fleet, view, self.memory, decision.wishes)
         if self.switch.mode is Mode.CONTROL:
             self.effect.sent(view, verdict.orders)
+            self.memory.sent(verdict.orders, now_s)
             self.band.learn(view.pressure_bar_g, demand, dt_s)
+        else:
+            self.memory.sent((None,) * self.fleet.count, now_s)
         notes += decision.reasons
-        return self._result(view, demand, verdict.orders, verdict.refusals, notes, changed=changed)
+        return self._result(view, demand, verdict.orders, verdict.refusals, notes, alarm, changed=changed)
 
     def _plausible(self, pressure_bar_g: float) -> bool:
         return -0.2 <= pressure_bar_g <= 2.0 * self.fleet.station.pressure_max_bar_g
+
+    def _could_deliver(self, view: StationView) -> float:
+        """Most that the machines which run, or ran a moment ago, have put into the net since the last tick."""
+        now_s, past = view.at_s, self.memory.machines
+        return sum(
+            flow
+            for i, flow in enumerate(self.fleet.full_flow)
+            if view.machines[i].running is not False or now_s - past[i].since_s < 60.0
+        )
 
     def _trouble(self, view: StationView) -> str:
         pressure = view.pressure_bar_g
@@ -136,12 +192,17 @@ class StationControl:
             return "header pressure is unknown"
         if not self._plausible(pressure):
             return f"header pressure {pressure:.2f} bar is implausible"
+        if self.jump.trouble:
+            return self.jump.trouble
         silent = sum(1 for machine in view.machines if machine.running is None)
         if 2 * silent > self.fleet.count:
             return f"{silent} of {self.fleet.count} machines are silent"
         failing = self.effect.failing(view.at_s)
         if 2 * failing > self.fleet.count:
             return f"{failing} of {self.fleet.count} machines do not follow"
+        failures = self.effect.failed_this_hour(view.at_s)
+        if failures >= STATION_FAILURES_AN_HOUR:
+            return f"machines did not follow {failures} times within the hour"
         return ""
 
     def _commit_if_due(
@@ -169,10 +230,15 @@ class StationControl:
         end_running = self._planned(snapshot, plan, len(wanted) * settings.step_s)
         current = running if self._committed is None else (self._committed & ~barred)
         choice = self.lookahead.choose(current, wanted, barred=barred, held=held, end_running=end_running)
-        if choice.mask != self._committed:
-            names = ", ".join(n for i, n in enumerate(self.fleet.names) if (choice.mask >> i) & 1) or "none"
-            notes.append(f"run {names}: {choice.reason}")
-        self._committed = choice.mask
+        mask, spread_h = choice.mask, self.fleet.station.hours_spread_h
+        if spread_h is not None:
+            hours = [past.hours_run_h for past in self.memory.machines]
+            mask = balanced(mask, running, hours, self._peers, barred=barred, held=held, spread_h=spread_h)
+        if mask != self._committed:
+            names = ", ".join(n for i, n in enumerate(self.fleet.names) if (mask >> i) & 1) or "none"
+            even = "" if mask == choice.mask else "; equal machines exchanged for even hours"
+            notes.append(f"run {names}: {choice.reason}{even}")
+        self._committed = mask
 
     def _is_short(self, demand: Demand) -> bool:
         """The chosen machines cannot carry what is taken now: no waiting for the minute."""
@@ -188,16 +254,17 @@ class StationControl:
         ):
             bit = 1 << index
             now_s = view.at_s
-            if now_s < past.override_until_s and past.override_run is not None:
-                if past.override_run:
-                    held |= bit
-                else:
-                    barred |= bit
-            if machine.locked_out or seen.running is None or seen.tripped or seen.ready is False:
+            overridden = past.overridden(now_s)
+            held |= bit if overridden else 0
+            barred |= bit if overridden is False else 0
+            out = machine.locked_out or past.locked_out
+            if out or seen.running is None or seen.tripped or seen.ready is False:
                 barred |= bit
                 continue
             if seen.running:
                 running |= bit
+                if past.stuck_unloaded and now_s < past.barred_until_s:
+                    barred |= bit
                 if now_s - past.since_s < machine.min_run_s:
                     held |= bit
                 continue
@@ -226,10 +293,18 @@ class StationControl:
         orders: tuple[Order | None, ...] | None,
         refusals: tuple[Refusal, ...],
         notes: list[str],
+        alarm: Alarm | None,
         *,
         changed: bool,
     ) -> TickResult:
         mode = self.switch.mode
+        offset_s = self.time.offset_s
+        if offset_s:
+            # People read the clock on the wall.
+            refusals = tuple(
+                r if r.until is None else r._replace(until=r.until - timedelta(seconds=offset_s))
+                for r in refusals
+            )
         return TickResult(
             view=view,
             demand=demand,
@@ -241,4 +316,5 @@ class StationControl:
             advice=orders if mode is not Mode.CONTROL else None,
             refusals=refusals,
             notes=tuple(notes),
+            alarm=alarm,
         )

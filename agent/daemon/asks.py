@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.daemon.overrides import overrides_body
 from agent.daemon.report import status_text
 from agent.domain import Mode
 from agent.log import RecentLines, get_logger
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-OPS = ("status", "explain", "report", "log", "mode")
+OPS = ("status", "explain", "report", "log", "mode", "override")
 _LARGEST_ASK = 4096
 # What the broker's own limits let through; a longer answer comes in parts.
 PART_BYTES = 48 << 10
@@ -74,13 +75,15 @@ class Asks:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        answers: dict[str, Callable[[Mapping[str, Any]], object]] = {
+        answers: dict[str, Callable[[Mapping[str, Any]], dict[str, object]]] = {
             "status": self._status,
             "explain": self._explain,
             "log": self._log,
             "mode": self._mode,
+            "override": self._override,
         }
-        self._answer(ask, answers[ask["op"]](ask), ok=True)
+        body = answers[ask["op"]](ask)
+        self._answer(ask, body, ok="reason" not in body)
 
     def _refusal(self, ask: Mapping[str, Any]) -> str:
         if ask["op"] not in OPS:
@@ -92,9 +95,13 @@ class Asks:
             return f"no station {station!r}"
         if ask["op"] == "mode" and ask.get("mode") not in (Mode.OBSERVE.value, Mode.ADVISE.value):
             return "from afar the mode can only be lowered to observe or advise; more is granted on site"
+        if ask["op"] == "override" and not (station in self._daemon.stations and _fits(ask)):
+            return (
+                "an override names station, machine, action (stop or release) and for_s, a number of seconds"
+            )
         return ""
 
-    def _status(self, _ask: Mapping[str, Any]) -> object:
+    def _status(self, _ask: Mapping[str, Any]) -> dict[str, object]:
         daemon = self._daemon
         body: dict[str, object] = {
             "text": status_text(daemon),
@@ -103,6 +110,12 @@ class Asks:
             "late_ticks": daemon.late_ticks,
             "devices": {name: stamp(at) for name, at in daemon.signs.answered_at.items()},
             "ledger": daemon.ledger.head._asdict(),
+            "alarms": {
+                name: last.alarm._asdict()
+                for name, runtime in daemon.stations.items()
+                if (last := runtime.last) is not None and last.alarm is not None
+            },
+            "overrides": overrides_body(daemon.overrides.in_force),
         }
         if daemon.hvac is not None:
             body["modes"] = {**_dict(body["modes"]), "hvac": daemon.hvac.switch.mode}
@@ -110,7 +123,7 @@ class Asks:
             body["update"] = self._updates.status()
         return body
 
-    def _explain(self, ask: Mapping[str, Any]) -> object:
+    def _explain(self, ask: Mapping[str, Any]) -> dict[str, object]:
         wanted = ask.get("station")
         return {
             name: {
@@ -120,6 +133,16 @@ class Asks:
                 "refusals": []
                 if runtime.last is None
                 else [f"{r.subject} {r.wish}: {r.rule}" for r in runtime.last.refusals],
+                "alarm": None
+                if runtime.last is None or runtime.last.alarm is None
+                else runtime.last.alarm._asdict(),
+                "overrides": [o.text for o in self._daemon.overrides.in_force if o.station == name],
+                "hours_run": {
+                    machine: round(past.hours_run_h, 1)
+                    for machine, past in zip(
+                        runtime.control.fleet.names, runtime.control.memory.machines, strict=True
+                    )
+                },
                 "plan": None
                 if (plan := runtime.foresight.plan) is None
                 else {
@@ -136,7 +159,7 @@ class Asks:
             if wanted in {None, name}
         }
 
-    def _log(self, _ask: Mapping[str, Any]) -> object:
+    def _log(self, _ask: Mapping[str, Any]) -> dict[str, object]:
         """The last lines, and the ledger's last day, packed: `{"encoding": "gzip+base64", "data"}`."""
         since = self._daemon.clock.now() - timedelta(days=1)
         rows = self._daemon.ledger.since(since, limit=2000)
@@ -145,7 +168,7 @@ class Asks:
         packed = gzip.compress("\n".join(lines).encode())
         return {"encoding": "gzip+base64", "data": base64.b64encode(packed).decode()}
 
-    def _mode(self, ask: Mapping[str, Any]) -> object:
+    def _mode(self, ask: Mapping[str, Any]) -> dict[str, object]:
         daemon, mode = self._daemon, Mode(ask["mode"])
         places = [ask["station"]] if ask.get("station") else [*daemon.stations, "hvac"]
         why = f"{ask['who']}: {ask['why']}"
@@ -154,6 +177,26 @@ class Asks:
             for place in places
             if place in daemon.stations or (place == "hvac" and daemon.hvac is not None)
         }
+
+    def _override(self, ask: Mapping[str, Any]) -> dict[str, object]:
+        """Leave a machine out for some hours, or take that back: what was asked from afar, nothing else."""
+        daemon, now = self._daemon, self._daemon.clock.now()
+        events: list[tuple[str, datetime, dict[str, object]]] = []
+        refusal = daemon.overrides.ask(
+            str(ask["action"]),
+            str(ask["station"]),
+            str(ask["machine"]),
+            ask.get("for_s"),
+            str(ask["who"]),
+            str(ask["why"]),
+            now,
+            events,
+            remote=True,
+        )
+        daemon.ledger.append_all(events)
+        if refusal:
+            return {"reason": refusal}
+        return {"overrides": overrides_body(daemon.overrides.in_force)}
 
     async def _report(self, ask: Mapping[str, Any]) -> None:
         wanted = [name for name in self._daemon.stations if ask.get("station") in {None, name}]
@@ -191,6 +234,12 @@ def _read(content: bytes) -> dict[str, Any] | None:
     ask_id, op = body.get("id"), body.get("op")
     fit = isinstance(ask_id, str) and 0 < len(ask_id) <= 64 and isinstance(op, str)
     return body if fit and isinstance(body.get("station"), str | None) else None
+
+
+def _fits(ask: Mapping[str, Any]) -> bool:
+    for_s = ask.get("for_s")
+    number = isinstance(for_s, int | float) and not isinstance(for_s, bool)
+    return all(isinstance(ask.get(key), str) for key in ("machine", "action")) and (for_s is None or number)
 
 
 def _savings(site: Any, path: Path, stations: list[str], now: datetime) -> dict[str, Any]:

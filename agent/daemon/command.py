@@ -86,6 +86,7 @@ async def serve(loaded: Loaded, site_file: Path, state: Path) -> bool:
         if site.production is None
         else ProductionPlan(site.production, site.site.timezone, state / "production_plan.csv"),
         zone_models=state / "hvac-models.json",
+        overrides_folder=state / "overrides",
     )
     stopped = asyncio.Event()
     restarts: list[str] = []

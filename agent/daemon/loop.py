@@ -15,10 +15,13 @@ from agent.control.gate import Gate, allow_list
 from agent.daemon.comfort import HvacRuntime
 from agent.daemon.known import known_ahead
 from agent.daemon.life import LifeSigns
-from agent.daemon.outlook import HORIZON, STEP_S, DemandForecast
+from agent.daemon.outlook import STEP_S, DemandForecast
+from agent.daemon.overrides import Overrides
 from agent.daemon.production import ProductionPlan
+from agent.daemon.recall import recall_machines
+from agent.daemon.replanning import plan_event, wants_plan
 from agent.daemon.report import Reporter
-from agent.daemon.rhythm import Nightly, night_work, tell_forecast
+from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
 from agent.daemon.runtime import StationRuntime, station_runtimes
 from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
 from agent.drivers.base import Driver
@@ -50,6 +53,7 @@ class Daemon:
         plan_in_thread: bool = False,
         production: ProductionPlan | None = None,
         zone_models: Path | None = None,
+        overrides_folder: Path | None = None,
     ) -> None:
         self.site, self.clock, self.drivers = site, clock, dict(drivers)
         self.history, self.ledger, self.reporter = history, ledger, reporter
@@ -60,6 +64,7 @@ class Daemon:
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
         for runtime in self.stations.values():
             runtime.foresight.known = known_ahead(site, runtime.station, production)
+        self.overrides = Overrides(self.stations, overrides_folder)
         self.hvac = (
             HvacRuntime(site, allowed, zone_models) if site.hvac is not None and site.hvac.zones else None
         )
@@ -84,6 +89,8 @@ class Daemon:
             grid = self.history.series(runtime.demand_tag, now - timedelta(days=_HISTORY_DAYS), now, STEP_S)
             if np.isfinite(grid.values).any():
                 runtime.foresight.history.load(grid.start_at, [float(v) for v in grid.values])
+            recall_machines(runtime, self.history, now, hours_days=self.site.storage.history_days)
+        self.overrides.begin(now)
         # Here it stalls nobody; in the loop a long ledger would cost ticks.
         verdict = self.ledger.verify()
         if not verdict.ok:
@@ -104,13 +111,21 @@ class Daemon:
         due = self.clock.now()
         while not stopped.is_set() and (until is None or due < until):
             await self.tick()
-            due += period
+            due += period + timedelta(seconds=self._follow_clock())
             now = self.clock.now()
             if now > due:
                 missed = (now - due) // period
                 self.late_ticks += missed
                 due += missed * period
             await self._sleep(due, stopped)
+
+    def _follow_clock(self) -> float:
+        """Take over a clock that was set; the rhythm moves along with it."""
+        step_s = self.clock.correct()
+        if step_s:
+            log.warning("clock_set", step_s=round(step_s, 1))
+            self.ledger.append("clock_set", self.clock.now(), {"step_s": round(step_s, 1)})
+        return step_s
 
     async def _sleep(self, due: datetime, stopped: asyncio.Event) -> None:
         sleeper = asyncio.ensure_future(self.clock.sleep_until(due))
@@ -134,6 +149,7 @@ class Daemon:
         derived: dict[str, Reading] = {}
         if self.production is not None:
             self._look_at_production(self.production, snapshot.at, events)
+        self.overrides.step(snapshot.at, events)
         for runtime in self.stations.values():
             commands += self._decide(runtime, snapshot, events, derived)
         if self.hvac is not None:
@@ -221,7 +237,7 @@ class Daemon:
     ) -> list[Command]:
         control, foresight = runtime.control, runtime.foresight
         result = runtime.last = control.tick(snapshot, foresight.plan, foresight.look_ahead(snapshot.at))
-        at, at_s = snapshot.at, result.view.at_s
+        at, at_s = snapshot.at, snapshot.at.timestamp()
         demand = None if result.demand is None else result.demand.fast_m3_min
         foresight.observe(at_s, demand)
         derived[runtime.demand_tag] = (
@@ -229,7 +245,7 @@ class Daemon:
         )
         if foresight.forecast_due(at_s) and foresight.renew_forecast(at) and foresight.forecast is not None:
             tell_forecast(runtime, foresight.forecast, events, at)
-        if foresight.plan_due(at_s) and not runtime.planning:
+        if not runtime.planning and wants_plan(runtime, result, at):
             self._plan(runtime, at, events)
         if result.mode_changed:
             fields: dict[str, object] = {
@@ -239,6 +255,7 @@ class Daemon:
             }
             events.append(("mode_changed", at, fields))
             log.warning("mode_changed", **fields)
+        tell_alarm(runtime, result.alarm, events, at)
         self.notes += [f"{runtime.station_id}: {note}" for note in result.notes]
         events += [("note", at, {"station": runtime.station_id, "text": note}) for note in result.notes]
         refused = "; ".join(f"{r.subject} {r.wish}: {r.rule}" for r in result.refusals)
@@ -265,7 +282,7 @@ class Daemon:
             return
         if not self._plan_in_thread:
             runtime.foresight.plan = job()
-            events.append(_plan_event(runtime.foresight.plan))
+            events.append(plan_event(runtime.foresight.plan, runtime.plan_watch.why))
             return
         runtime.planning = True
         self._spawn(self._plan_apart(runtime, job))
@@ -294,7 +311,7 @@ class Daemon:
         finally:
             runtime.planning = False
         runtime.foresight.plan = plan
-        self.ledger.append_all([_plan_event(plan)])
+        self.ledger.append_all([plan_event(plan, runtime.plan_watch.why)])
 
     async def _actuate(
         self,
@@ -391,24 +408,3 @@ class Daemon:
         runtime.said[kind] = text
         if text:
             events.append((kind, at, {"station": runtime.station_id, "text": text}))
-
-
-def _plan_event(plan: Plan) -> tuple[str, datetime, dict[str, object]]:
-    return (
-        "plan",
-        plan.made_at,
-        {
-            "plan": plan.plan_id,
-            "station": plan.station,
-            "status": plan.status.value,
-            "cost": plan.cost,
-            "reasons": list(plan.reasons),
-            "running": [
-                [step.at.isoformat(), sorted(step.running), round(step.demand_m3_min, 2)]
-                for step in plan.steps[:HORIZON:4]
-            ],
-            # `trimload plan --from-ledger` makes the plan again from these two.
-            "case": plan.case,
-            "budget": plan.budget,
-        },
-    )

@@ -195,7 +195,7 @@ class Foresight:
         demand = self._demand_outlook(at)
         if demand is None or view.pressure_bar_g is None:
             return None
-        now = _machines_now(control, view)
+        now = machines_now(control, view)
         before, pressure = self.plan, view.pressure_bar_g
         floor = control.band.level.floor_bar(by_speed=control.band.trims_by_speed)
         width = control.fleet.station.band_width_bar
@@ -264,7 +264,8 @@ class Foresight:
         )
 
 
-def _machines_now(control: StationControl, view: StationView) -> dict[str, MachineNow]:
+def machines_now(control: StationControl, view: StationView) -> dict[str, MachineNow]:
+    """State of each machine for the plan, in the control's own time."""
     now_s = view.at_s
     out: dict[str, MachineNow] = {}
     for index, name in enumerate(control.fleet.names):
@@ -276,6 +277,8 @@ def _machines_now(control: StationControl, view: StationView) -> dict[str, Machi
             available=seen.running is not None
             and not seen.tripped
             and seen.ready is not False
-            and now_s >= past.barred_until_s,
+            and now_s >= past.barred_until_s
+            and not past.locked_out
+            and past.overridden(now_s) is not False,
         )
     return out

@@ -29,6 +29,10 @@ _UPSTREAM = frozenset(
         "forecast_quality",
         "production_plan",
         "production_plan_refused",
+        "alarm",
+        "override_asked",
+        "override_ended",
+        "clock_set",
         "ledger_verified",
     }
 )
@@ -115,7 +119,11 @@ def status_text(daemon: Daemon) -> str:
             for name, machine in zip(runtime.control.fleet.names, result.view.machines, strict=True)
             if machine.running
         )
-        parts.append(f"{station_id} {shown}{demand}, {running or 'nothing'} running, {result.mode.value}")
+        alarm = "" if result.alarm is None else f", {result.alarm.kind}"
+        parts.append(
+            f"{station_id} {shown}{demand}, {running or 'nothing'} running, {result.mode.value}{alarm}"
+        )
+    parts += [f"{each.station} {each.machine}: {each.text}" for each in daemon.overrides.in_force]
     if daemon.hvac is not None:
         parts.append(f"hvac {daemon.hvac.switch.mode.value}, weather {daemon.hvac.weather.text}")
     return "; ".join(parts)

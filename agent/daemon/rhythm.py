@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from apscheduler.triggers.cron import CronTrigger
 
+from agent.control.alarms import Alarm
 from agent.daemon.runtime import StationRuntime
 from agent.inference.forecaster import ALARMS, LOSES_AT, Forecaster, QuantileForecast
 from agent.log import get_logger
@@ -88,3 +89,12 @@ def night_work(runtimes: list[StationRuntime], now: datetime, events: Events) ->
 
 def _rounded(value: float) -> float | None:
     return round(value, 4) if np.isfinite(value) else None
+
+
+def tell_alarm(runtime: StationRuntime, alarm: Alarm | None, events: Events, at: datetime) -> None:
+    """An alarm when it comes, when it becomes another, and when it is over; not at every change of its figures."""
+    text = "" if alarm is None else f"{alarm.kind}: {alarm.text}"
+    if runtime.said.get("alarm", "").partition(":")[0] != text.partition(":")[0]:
+        events.append(("alarm", at, {"station": runtime.station_id, "text": text or "over"}))
+        log.warning("alarm", station=runtime.station_id, text=text or "over")
+    runtime.said["alarm"] = text

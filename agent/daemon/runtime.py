@@ -9,6 +9,7 @@ from agent.config.site import Site, Station
 from agent.control.commands import OrderWriter
 from agent.control.station import StationControl, TickResult
 from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
+from agent.daemon.replanning import PlanWatch
 from agent.domain import Mode
 from agent.inference.model import Model
 from agent.store.tags import demand_tag, mode_tag
@@ -26,6 +27,7 @@ class StationRuntime:
     last: TickResult | None = None
     planning: bool = False
     was_controlling: bool = False
+    plan_watch: PlanWatch = field(default_factory=PlanWatch)
     said: dict[str, str] = field(default_factory=dict)
 
     @property

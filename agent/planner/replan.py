@@ -16,6 +16,8 @@ from agent.planner.result import StationPlanResult
 LEAST_PAUSE_S = 30.0
 DEMAND_LOOKS = 2
 LOW_PRESSURE_S = 30.0
+# A demand that stays outside, a pressure that stays low after the plan made for it.
+AGAIN_LOOKS, AGAIN_S = 18, 600.0
 # The forecast's band doubles in this time without a new forecast.
 AGE_DOUBLES_H = 6.0
 
@@ -82,8 +84,12 @@ def look(watch: Watch, sight: Sight, *, period_s: float) -> tuple[Watch, ReplanC
     made_for = watch.planned_for
     if made_for is not None and sight.at_s - made_for.at_s < LEAST_PAUSE_S:
         return seen, None
-    # Counters begin anew: the new plan is given its time before the same event counts again.
-    return Watch(planned_for=sight), cause
+    # Counters begin anew, and what goes on after the plan that was made for it is no new event for a while.
+    return Watch(
+        planned_for=sight,
+        outside_looks=-AGAIN_LOOKS if cause is ReplanCause.DEMAND else 0,
+        low_since_s=sight.at_s + AGAIN_S if cause is ReplanCause.PRESSURE else None,
+    ), cause
 
 
 def _cause(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from agent.clock import elapsed_s, pause
 from agent.config.load import load_site
 from agent.errors import ConfigError, DataError
 from agent.update.job import Kind
-from agent.update.local import leave_request, take_answer
+from agent.update.local import leave_request, take_answer, who_asks
 
 _EXAMPLES = """\
 examples:
@@ -142,7 +140,7 @@ def _show_jobs(jobs: Sequence[dict[str, Any]]) -> None:
 def _ask(folder: Path, options: argparse.Namespace, op: str, argument: str) -> int:
     """Leave a request, wait for the answer, and show it."""
     try:
-        request_id = leave_request(folder, op, argument, _who(), options.why)
+        request_id = leave_request(folder, op, argument, who_asks(), options.why)
     except OSError as error:
         raise DataError(
             f"the request cannot be left: {error.strerror}",
@@ -170,13 +168,3 @@ async def _wait(ready: Callable[[], dict[str, Any] | None], limit_s: float) -> d
     while (answer := ready()) is None and elapsed_s() - began_s < limit_s:
         await pause(0.1)
     return answer
-
-
-def _who() -> str:
-    """Who sits at the keyboard, also behind sudo."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    behind = os.environ.get("SUDO_USER")
-    return f"{behind} as {user}" if behind else user

@@ -5,9 +5,12 @@ The command writes a request and waits for its answer; the agent takes requests 
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,12 +34,20 @@ def leave_request(folder: Path, op: str, argument: str, who: str, why: str) -> s
     """Ask; gives the request's id. Raises OSError."""
     request_id = secrets.token_hex(8)
     body = {"op": op, "argument": argument, "who": who, "why": why}
-    write_durably(folder / "requests" / f"{request_id}.json", json.dumps(body).encode(), mode=0o640)
+    path = folder / "requests" / f"{request_id}.json"
+    write_durably(path, json.dumps(body).encode(), mode=0o640)
+    if os.geteuid() == 0:
+        # Left by root, it must be the agent's to read and to take away: as the state directory is.
+        owner = folder.parent.stat()
+        for each in (folder, path.parent, path):
+            # An agent that runs as root may have taken it already.
+            with suppress(FileNotFoundError):
+                os.chown(each, owner.st_uid, owner.st_gid)
     return request_id
 
 
-def take_requests(folder: Path) -> Iterator[LocalRequest]:
-    """Every request that waits, each removed before it is obeyed. What is none is dropped."""
+def take_requests(folder: Path, ops: Sequence[str] = OPS) -> Iterator[LocalRequest]:
+    """Every request of `ops` that waits, each removed before it is obeyed. What is none is dropped."""
     try:
         paths = sorted((folder / "requests").glob("*.json"))
     except OSError:
@@ -49,8 +60,17 @@ def take_requests(folder: Path) -> Iterator[LocalRequest]:
             request = LocalRequest(path.stem, *(str(body[key]) for key in ("op", "argument", "who", "why")))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if request.op in OPS:
+        if request.op in ops:
             yield request
+
+
+def withdraw_request(folder: Path, request_id: str) -> bool:
+    """Take a request back that nobody has taken; False when it was taken."""
+    try:
+        (folder / "requests" / f"{request_id}.json").unlink()
+    except OSError:
+        return False
+    return True
 
 
 def answer_request(folder: Path, request_id: str, body: Mapping[str, object]) -> None:
@@ -67,3 +87,13 @@ def take_answer(folder: Path, request_id: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def who_asks() -> str:
+    """Who sits at the keyboard, also behind sudo."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    behind = os.environ.get("SUDO_USER")
+    return f"{behind} as {user}" if behind else user

@@ -19,7 +19,7 @@ import paho.mqtt.client as paho
 from agent.clock import elapsed_s, pause
 from fleet.broker import BrokerUnreachableError, add_broker, broker_of, connect, session
 
-OPS = ("status", "explain", "report", "log", "mode")
+OPS = ("status", "explain", "report", "log", "mode", "override")
 _CONNECT_S = 10.0
 
 
@@ -27,7 +27,8 @@ def command(argv: Sequence[str]) -> int:
     """Ask, wait, print. 1 when the site says no or nothing."""
     parser = argparse.ArgumentParser(
         prog="trimload-fleet ask",
-        description="Ask a site for its status, an explanation, a savings report or its log, or lower its mode. "
+        description="Ask a site for its status, an explanation, a savings report or its log, lower its mode, or leave a machine "
+        "out for some hours. "
         "Everything is written into the site's ledger with who and why. More than advise is only granted on site.",
         epilog="exit codes: 0 answered; 1 refused, or no answer; 2 bad input or no broker",
     )
@@ -38,13 +39,16 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument("--who", default=getpass.getuser(), help="who asks (the user)")
     parser.add_argument("--station", help="one station, or hvac")
     parser.add_argument("--mode", choices=("observe", "advise"), help="for op mode")
+    parser.add_argument("--machine", help="for op override")
+    parser.add_argument("--action", choices=("stop", "release"), help="for op override")
+    parser.add_argument("--for-s", dest="for_s", type=float, help="for op override: how long, at most 28800")
     parser.add_argument("--wait-s", type=float, default=30.0, help="longest wait (30)")
     options = parser.parse_args(argv)
     ask = {
         "id": secrets.token_hex(8),
         **{
             key: getattr(options, key)
-            for key in ("op", "who", "why", "station", "mode")
+            for key in ("op", "who", "why", "station", "mode", "machine", "action", "for_s")
             if getattr(options, key)
         },
     }

@@ -1,13 +1,9 @@
-"""What may never leave: the guard, by hand and by property."""
+"""What may never leave: the guard, case by case. By property: test_guard_properties.py."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from agent.config.site import Machine, Station
 from agent.control.guard import START_GAP_S, guard
-from agent.control.memory import StationMemory
+from agent.control.memory import Past, StationMemory
 from agent.control.orders import STOP, Order
-from agent.control.view import Fleet, MachineView, StationView, fleet_of
+from agent.control.view import Fleet, StationView, fleet_of
 from tests.control.plant import START, idle, loaded, silent, stopped, view
 
 RUN = Order(run=True, load=True)
@@ -87,14 +83,91 @@ def test_operators_stop_beats_the_bands_wish_until_its_end(fleet):
     now = view(0, 6.0, [loaded(), stopped(), stopped()])
     memory = memory_after(fleet, now)
     memory.override(0, run=False, until_s=now.at_s + 600)
-    later = view(700, 6.0, [loaded(), stopped(), stopped()])
+    times = (0, 44, 46, 599, 700)
 
-    during = guard(fleet, now, memory, (RUN, STOP, STOP)).orders[0]
-    memory.observe(later)
-    after = guard(fleet, later, memory, (RUN, STOP, STOP)).orders[0]
+    orders = []
+    for at_s in times:
+        later = view(at_s, 6.0, [loaded(), stopped(), stopped()])
+        memory.observe(later)
+        orders.append(guard(fleet, later, memory, (RUN, STOP, STOP)).orders[0])
 
-    assert not during.run
-    assert after == RUN
+    # It goes on delivering until another has started: 15 s, and 30 s for good measure.
+    assert [order.run for order in orders] == [True, True, False, False, True]
+
+
+def test_machine_that_delivers_nothing_is_stopped_at_the_operators_word(fleet):
+    now = view(0, 6.0, [idle(), stopped(), stopped()])
+    memory = memory_after(fleet, now)
+    memory.override(0, run=False, until_s=now.at_s + 600)
+
+    verdict = guard(fleet, now, memory, (RUN, STOP, STOP))
+
+    assert verdict.orders[0] == STOP
+    assert verdict.refusals[0].rule == "operator's override"
+
+
+def test_start_that_a_slow_controller_does_not_show_yet_keeps_its_gap_to_the_next(fleet):
+    now = view(0, 6.0, [stopped()] * 3)
+    memory = memory_after(fleet, now)
+    memory.sent(guard(fleet, now, memory, (RUN, STOP, STOP)).orders, now.at_s)
+    soon, later = view(5, 6.0, [stopped()] * 3), view(13, 6.0, [stopped()] * 3)
+
+    early = guard(fleet, soon, memory, (RUN, RUN, STOP)).orders
+    late = guard(fleet, later, memory, (RUN, RUN, STOP)).orders
+
+    assert [order.run for order in early] == [True, False, False]
+    assert [order.run for order in late] == [True, True, False]
+
+
+def test_what_the_store_remembers_binds_a_new_process(fleet):
+    now_s = START.timestamp()
+    memory = StationMemory(fleet.count)
+    six = tuple(now_s - 3000.0 + 400.0 * k for k in range(6))
+    memory.recall(0, Past(running=False, since_s=now_s - 900.0, starts_s=six, hours_run_h=12.0))
+    memory.recall(1, Past(running=False, since_s=now_s - 30.0, starts_s=(), hours_run_h=1.0))
+    now = view(0, 6.0, [stopped()] * 3)
+    memory.observe(now)
+
+    verdict = guard(fleet, now, memory, (RUN, RUN, STOP))
+
+    assert [refusal.rule for refusal in verdict.refusals] == [
+        "start limit 6 an hour",
+        "minimum stop time 60 s",
+    ]
+
+
+def test_machine_found_running_after_a_restart_counts_as_started_now(fleet):
+    memory = StationMemory(fleet.count)
+    now = view(0, 6.5, [loaded(), stopped(), stopped()])
+    memory.recall(0, Past(running=False, since_s=now.at_s - 9000.0, starts_s=(), hours_run_h=0.0))
+    memory.observe(now)
+
+    verdict = guard(fleet, now, memory, (STOP, STOP, STOP))
+
+    assert verdict.refusals[0].rule == "minimum run time 120 s"
+    assert list(memory.machines[0].starts_s) == [now.at_s]
+
+
+def test_share_that_is_no_number_becomes_the_least_that_the_machine_delivers(fleet):
+    now = view(0, 6.5, [stopped(), stopped(), loaded(60, 0.5)])
+    wish = Order(run=True, load=True, share=float("nan"))
+
+    order = guard(fleet, now, memory_after(fleet, now), (STOP, STOP, wish)).orders[2]
+
+    assert order.share == 0.2
+
+
+def test_machine_that_does_not_unload_is_stopped_before_the_pressure_passes_the_highest(fleet):
+    before, now = (
+        view(0, 7.9, [loaded(), stopped(), stopped()]),
+        view(30, 8.1, [loaded(), stopped(), stopped()]),
+    )
+    memory = memory_after(fleet, before, now)
+    memory.machines[0].stuck_loaded = True
+
+    verdict = guard(fleet, now, memory, (RUN, STOP, STOP))
+
+    assert verdict.orders[0] == STOP
 
 
 def test_locked_out_machine_is_stopped_and_never_started(station):
@@ -174,93 +247,3 @@ def test_daily_limit_ends_when_the_start_that_fills_it_is_a_day_old(station):
     # Three starts by hand where two are allowed: the second of them, at 8000 s, must grow a day old.
     assert verdict.refusals[0].rule == "start limit 2 a day"
     assert verdict.refusals[0].until.timestamp() == START.timestamp() + 8000 + 86400
-
-
-def _machines() -> st.SearchStrategy[MachineView]:
-    return st.one_of(
-        st.just(silent()),
-        st.builds(stopped, ready=st.sampled_from([True, False, None]), tripped=st.booleans()),
-        st.builds(loaded, share=st.floats(0, 1), tripped=st.booleans()),
-        st.builds(idle),
-    )
-
-
-def _orders() -> st.SearchStrategy[Order]:
-    share = st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(float("inf")))
-    return st.builds(Order, run=st.booleans(), load=st.booleans(), share=share)
-
-
-@settings(max_examples=300)
-@given(
-    life=st.lists(
-        st.tuples(
-            st.floats(1, 900),
-            st.floats(5.0, 9.0),
-            st.tuples(_machines(), _machines(), _machines()),
-            st.tuples(*[_orders()] * 3),
-        ),
-        min_size=1,
-        max_size=40,
-    ),
-    overrides=st.lists(
-        st.tuples(st.integers(0, 2), st.sampled_from([True, False]), st.floats(0, 5000)), max_size=3
-    ),
-)
-def test_no_life_makes_the_guard_break_a_limit(life, overrides):
-    fleet = fleet_of(_station())
-    memory = StationMemory(3)
-    at_s = 0.0
-    for index, run, until_s in overrides:
-        memory.override(index, run=run, until_s=START.timestamp() + until_s)
-    last_start_s = float("-inf")
-    for pause_s, pressure, machines, wishes in life:
-        at_s += pause_s
-        now = view(at_s, pressure, machines)
-        memory.observe(now)
-
-        verdict = guard(fleet, now, memory, wishes)
-
-        starts = 0
-        for index, (order, seen) in enumerate(zip(verdict.orders, machines, strict=True)):
-            machine, past = fleet.machines[index], memory.machines[index]
-            if seen.running is None:
-                assert order is None
-                continue
-            assert not (order.load and pressure > fleet.station.pressure_max_bar_g)
-            if order.share is not None:
-                assert fleet.least_flow[index] / fleet.full_flow[index] <= order.share <= 1.0
-            if order.run and not past.running:
-                starts += 1
-                assert not seen.tripped
-                assert seen.ready is not False
-                assert now.at_s >= past.since_s + machine.min_stop_s
-                assert past.starts_within(now.at_s, 3600) < machine.max_starts_per_hour
-                assert now.at_s >= memory.last_start_s + START_GAP_S
-            if not order.run and past.running and not seen.tripped:
-                assert now.at_s >= past.since_s + machine.min_run_s
-            if now.at_s < past.override_until_s and past.override_run is False and not past.running:
-                assert not order.run
-        assert starts <= 1
-        last_start_s = max(last_start_s, memory.last_start_s)
-
-
-def _station() -> Station:
-    def machine(device: str) -> Machine:
-        return Machine(device=device, full_flow_m3_min=10, full_power_kw=60, unloaded_power_kw=12)
-
-    vsd = Machine(
-        device="c",
-        control="vsd",
-        full_flow_m3_min=16,
-        full_power_kw=100,
-        unloaded_power_kw=10,
-        turndown_flow_m3_min=4,
-        turndown_power_kw=30,
-    )
-    return Station(
-        pressure="h.p",
-        pressure_min_bar_g=6,
-        pressure_max_bar_g=8,
-        receiver_m3=10,
-        machines={"a": machine("a"), "b": machine("b"), "c": vsd},
-    )

@@ -1,0 +1,56 @@
+"""What the store knows of the machines' time before this process: a restart forgives neither starts nor hours."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from agent.control.memory import DAY_S, Past
+from agent.daemon.runtime import StationRuntime
+from agent.savings.kpi import starts_by_minute
+from agent.savings.measured import Floats
+from agent.store.history import History
+
+_MINUTE_S = 60.0
+_WHOLE, _NONE = 0.999, 0.001
+
+
+def recall_machines(runtime: StationRuntime, history: History, now: datetime, *, hours_days: int) -> None:
+    """Give the station's memory what the store knows of each machine."""
+    for index, machine in enumerate(runtime.station.machines.values()):
+        past = past_of(history, machine.tag("running"), now, hours_days=hours_days)
+        if past is not None:
+            runtime.control.memory.recall(index, past)
+
+
+def past_of(history: History, running_tag: str, now: datetime, *, hours_days: int) -> Past | None:
+    """Last state, starts of the last day and hours run of the machine; None where the last day is unknown."""
+    grid = history.series(running_tag, now - timedelta(seconds=DAY_S), now)
+    share = grid.values
+    known = np.flatnonzero(np.isfinite(share))
+    if len(known) == 0:
+        return None
+    begin_s, last = grid.start_at.timestamp(), int(known[-1])
+    running = _ends_running(share, last)
+    # A minute's starts are dated to its end: the limits they count for then end a little late, never early.
+    starts = np.flatnonzero(starts_by_minute(share[:, None])[:, 0] > 0.0)
+    other = np.flatnonzero(np.isfinite(share) & ((share < _WHOLE) if running else (share > _NONE)))
+    since = begin_s + _MINUTE_S * (other[-1] + 1.0) if len(other) else begin_s
+    minutes = history.series(running_tag, now - timedelta(days=hours_days), now).values
+    return Past(
+        running=running,
+        since_s=float(since),
+        starts_s=tuple(float(begin_s + _MINUTE_S * (at + 1.0)) for at in starts),
+        hours_run_h=float(np.nansum(minutes)) * _MINUTE_S / 3600.0,
+    )
+
+
+def _ends_running(share: Floats, last: int) -> bool:
+    """State at the end of the last known minute; in a mixed one it was started if it ran more than before."""
+    if share[last] > _WHOLE:
+        return True
+    if share[last] < _NONE:
+        return False
+    before = share[last - 1] if last > 0 and np.isfinite(share[last - 1]) else 0.0
+    return bool(share[last] > before)

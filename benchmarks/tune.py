@@ -1,0 +1,107 @@
+"""A stranger's station tunes itself: drawn, watched for weeks under its own switches, then `trimload tune` on its store.
+
+    benchmarks/tune.py [--stations 11,12,13] [--days 18] [--samples 30] [--json OUT]
+
+Each number draws a station (`make-station --seed N`) whose machines differ from their nameplates (`unlike_nameplate`). It is
+watched in OBSERVE for so many days, which fills a real store; `trimload tune` then calibrates, searches and judges on
+the days kept back. What the proposal is worth on the true plant, in a week nobody has seen, stands beside what was
+promised. CPU seconds: about three minutes a station.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agent.config.load import load_site
+from agent.domain import Mode
+from agent.store.history import History
+from twin.baselines.configured import configured_baseline
+from twin.demand import shift_demand
+from twin.make_station import draw_station
+from twin.recording import Recorder, unlike_nameplate
+from twin.simulate import Scene, run_baseline
+from twin.station_text import station_text
+from twin.tune_agent import KEYS, play_agent
+
+START_AT = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
+STEP_S = 10.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stations", default="11,12,13", help="seeds of make-station")
+    parser.add_argument("--days", type=int, default=18, help="days watched")
+    parser.add_argument("--samples", type=int, default=30, help="settings tried")
+    parser.add_argument("--json", help="write the rows here")
+    options = parser.parse_args()
+    rows = [_station(int(seed), options.days, options.samples) for seed in options.stations.split(",")]
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
+    worse = [row["station"] for row in rows if row["proposed"] and row["unseen_gain"] < 0.0]
+    print(
+        f"{len(rows)} stations, {sum(row['proposed'] for row in rows)} proposals; worse than site.toml in the unseen "
+        f"week: {', '.join(map(str, worse)) or 'none'}"
+    )
+
+
+def _station(seed: int, days: int, samples: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path, state = Path(folder) / "site.toml", Path(folder) / "state"
+        path.write_text(station_text(draw_station(seed)), encoding="utf-8")
+        state.mkdir()
+        site = load_site(path)
+        station = site.stations["air"]
+        true = unlike_nameplate(station, seed)
+        end = START_AT + timedelta(days=days)
+        demand = shift_demand(station, site.site.timezone, START_AT, float(days), seed)
+        scene = Scene(site, "air", demand, START_AT, end, seed, step_s=STEP_S, true_station=true)
+        observer = Recorder(scene, Mode.OBSERVE)
+        run_baseline(replace(scene, watch=observer.take), configured_baseline(true))
+        with closing(History(state / "history.db", 60)) as history:
+            observer.keep(history)
+        words = [str(path), "--state", str(state), "--samples", str(samples), "--json"]
+        done = subprocess.run(
+            [sys.executable, "-m", "agent.cli", "tune", *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode not in {0, 1}:
+            raise SystemExit(done.stderr)
+        found = json.loads(done.stdout)
+    now = {key.name: float(getattr(station, key.name)) for key in KEYS}
+    row: dict[str, Any] = {
+        "station": seed,
+        "proposed": found["holds"],
+        "settings": found["settings"],
+        "promised_gain": found["gain_share"],
+        "unseen_gain": 0.0,
+        "held_out": {"now": found["now_held_out"], "best": found["best_held_out"]},
+    }
+    if found["holds"]:
+        week = shift_demand(station, site.site.timezone, end, 7.0, seed + 1000)
+        books = [
+            play_agent(site, "air", true, settings, week, seed)
+            for settings in (now, {**now, **found["settings"]})
+        ]
+        row["unseen_gain"] = 1.0 - books[1].energy_corrected_kwh / books[0].energy_corrected_kwh
+        row["unseen_below_share"] = [each.time_below_min_s / each.elapsed_s for each in books]
+        row["unseen_dip_bar"] = [each.worst_dip_bar for each in books]
+    print(
+        f"station {seed}: {row['settings'] or 'nothing better'}; promised {100 * row['promised_gain']:+.2f} %, unseen week "
+        f"{100 * row['unseen_gain']:+.2f} %",
+        flush=True,
+    )
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The control's own time, even hours, and what a trip takes."""
+
+import pytest
+
+from agent.control.balance import balanced, peers_of, spread_h
+from agent.control.demand import Demand
+from agent.control.memory import StationMemory
+from agent.control.reserve import trip_reserve_bar
+from agent.control.steady import SteadyTime
+from tests.control.plant import idle, loaded, stopped, view
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0, 86400.0 * 365])
+def test_clock_that_is_set_moves_the_controls_time_by_one_tick(step_s):
+    time, wall = SteadyTime(), [0.0, 2.0, 4.0, 6.0 + step_s, 8.0 + step_s]
+
+    times = [time.at(at_s) for at_s in wall]
+
+    assert times == [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert time.offset_s == -step_s
+
+
+def test_equal_machine_with_fewer_hours_starts(fleet):
+    peers = peers_of((fleet.machines[0], fleet.machines[0], fleet.machines[2]))
+
+    # 0 was chosen, stands, and has run longer than its twin 1; 2 is another kind.
+    assert balanced(0b001, 0b000, [10.0, 4.0, 0.0], peers, barred=0, held=0) == 0b010
+    assert balanced(0b001, 0b000, [4.0, 10.0, 0.0], peers, barred=0, held=0) == 0b001
+    assert balanced(0b001, 0b000, [10.0, 4.0, 0.0], peers, barred=0b010, held=0) == 0b001
+
+
+def test_equal_machine_with_more_hours_is_released(fleet):
+    peers = peers_of((fleet.machines[0], fleet.machines[0], fleet.machines[2]))
+
+    # Both run, one is to stay: the one with fewer hours does, unless the other is held.
+    assert balanced(0b001, 0b011, [10.0, 4.0, 0.0], peers, barred=0, held=0) == 0b010
+    assert balanced(0b001, 0b011, [10.0, 4.0, 0.0], peers, barred=0, held=0b001) == 0b001
+
+
+def test_running_machine_gives_way_once_the_spread_is_passed(fleet):
+    peers = peers_of((fleet.machines[0], fleet.machines[0], fleet.machines[2]))
+
+    within = balanced(0b001, 0b001, [50.0, 0.0, 0.0], peers, barred=0, held=0, spread_h=49.5)
+    beyond = balanced(0b001, 0b001, [51.0, 0.0, 0.0], peers, barred=0, held=0, spread_h=49.5)
+
+    assert (within, beyond) == (0b001, 0b010)
+    assert spread_h([51.0, 0.0, 900.0], peers) == 51.0
+
+
+def test_reserve_is_what_the_lost_flow_takes_until_another_delivers(fleet):
+    memory = StationMemory(fleet.count)
+    now = view(0, 6.5, [loaded(), stopped(), stopped()])
+    memory.observe(now)
+    demand = Demand(14.0, 14.0, 16.0)
+
+    # 14 m3/min for two ticks of 1 s (no other runs, so nothing reloads) and then for the 15 s of a start less
+    # nothing: 14 x (2 + 15) / 60 = 3.967 m3 of 15 / 1.013 m3 a bar = 0.268 bar, and 0.03 for noise.
+    bar = trip_reserve_bar(fleet, now, memory, demand, tick_s=1.0)
+
+    assert bar == pytest.approx(0.268 + 0.03, abs=1e-3)
+
+
+def test_machine_that_idles_beside_the_loaded_one_is_worth_its_start(fleet):
+    memory = StationMemory(fleet.count)
+    now = view(0, 6.5, [loaded(), stopped(), idle()])
+    memory.observe(now)
+    demand = Demand(14.0, 14.0, 16.0)
+
+    # The VSD (16 m3/min) takes over after two ticks and its reload of 3 s: 14 x 5 / 60 = 1.167 m3 = 0.079 bar.
+    bar = trip_reserve_bar(fleet, now, memory, demand, tick_s=1.0)
+
+    assert bar == pytest.approx(0.079 + 0.03, abs=1e-3)

@@ -1,0 +1,158 @@
+"""`trimload tune`: from a watched store to a proposal that is judged on days the search has not seen."""
+
+from __future__ import annotations
+
+import tomllib
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.config.load import load_site
+from agent.domain import Mode
+from agent.errors import DataError
+from agent.savings.measured import read_minutes
+from agent.store.history import History
+from agent.store.reading import HistoryReader
+from twin.baselines.configured import configured_baseline
+from twin.baselines.tune import ServiceLimits
+from twin.commands.tune import command, past_of, site_diff
+from twin.demand import shift_demand
+from twin.make_station import draw_station
+from twin.recording import Recorder, unlike_nameplate
+from twin.simulate import Scene, run_baseline
+from twin.station_text import station_text
+from twin.tune_agent import KEYS, Proposal, Service, play_agent, tune_agent
+
+# Midnight of a Monday in Berlin.
+START = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
+DAYS, STEP_S, SEED = 8, 60.0, 5
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A stranger's station, watched for eight days under its own switches: (site file, state directory, true plant)."""
+    state = tmp_path_factory.mktemp("state")
+    path = state / "site.toml"
+    path.write_text(station_text(draw_station(SEED)), encoding="utf-8")
+    site = load_site(path)
+    true = unlike_nameplate(site.stations["air"], SEED)
+    demand = shift_demand(site.stations["air"], site.site.timezone, START, float(DAYS), SEED)
+    end = START + timedelta(days=DAYS)
+    scene = Scene(site, "air", demand, START, end, SEED, step_s=STEP_S, true_station=true)
+    recorder = Recorder(scene, Mode.OBSERVE)
+    run_baseline(Scene(**{**fields(scene), "watch": recorder.take}), configured_baseline(true))
+    with closing(History(state / "history.db", 60)) as history:
+        recorder.keep(history)
+    return path, state, true
+
+
+def fields(scene: Scene) -> dict:
+    return {name: getattr(scene, name) for name in scene.__slots__}
+
+
+def past(watched):
+    path, state, _ = watched
+    site = load_site(path)
+    with HistoryReader(state / "history.db") as source:
+        minutes = read_minutes(source, "air", site.stations["air"], START, START + timedelta(days=DAYS))
+    return site, past_of(site, "air", minutes, "here")
+
+
+def test_plant_and_demand_come_from_the_store(watched):
+    site, found = past(watched)
+
+    demand = shift_demand(site.stations["air"], site.site.timezone, START, float(DAYS), SEED)
+    assert len(found.demand.values) == DAYS * 1440
+    assert sum(found.demand.values) == pytest.approx(sum(demand.values), rel=0.03)
+    # How well machines are fitted is the business of test_savings.py; here, that they are.
+    nameplates = site.stations["air"].machines
+    fitted = found.true_station.machines
+    assert any(fitted[name].full_power_kw != machine.full_power_kw for name, machine in nameplates.items())
+    assert found.true_station.receiver_m3 != site.stations["air"].receiver_m3
+
+
+@pytest.mark.slow
+def test_proposal_for_a_strangers_station_holds_on_days_kept_back_or_is_none(watched):
+    site, found = past(watched)
+    told = []
+
+    proposal = tune_agent(
+        site,
+        "air",
+        found.true_station,
+        found.demand,
+        samples=5,
+        seed=3,
+        step_s=STEP_S,
+        finalists=1,
+        progress=lambda *a: told.append(a),
+    )
+
+    now, best = proposal.now_held_out, proposal.best_held_out
+    assert (proposal.searched_days, proposal.held_out_days) == (6, 2)
+    assert proposal.best_searched.rank(proposal.now_searched) <= (0.0, proposal.now_searched.energy_kwh)
+    assert proposal.holds == (proposal.changes and best.rank(now) < (0.0, now.energy_kwh))
+    assert told[-1][0] == pytest.approx(1.0, abs=0.2)
+    # What it says of the days kept back is what these settings do there.
+    stands = {key.name: float(getattr(site.stations["air"], key.name)) for key in KEYS}
+    values = found.demand.values[6 * 1440 :]
+    span = type(found.demand)(found.demand.start_at + timedelta(days=6), 60.0, values)
+    books = play_agent(site, "air", found.true_station, {**stands, **proposal.settings}, span, 3, STEP_S)
+    assert books.energy_corrected_kwh == pytest.approx(best.energy_kwh)
+
+
+def service(energy_kwh: float, broken: float = 0.0, starts: float = 30.0) -> Service:
+    return Service(energy_kwh, 0.0, 0.0, 0.0, starts, 4, 6.5, broken)
+
+
+@pytest.mark.parametrize(
+    ("best", "holds"),
+    [
+        (service(99.0), True),
+        (service(101.0), False),
+        (service(99.0, broken=0.1), False),
+        # A fifth more starts and two a day are borne: 38, not 39.
+        (service(99.0, starts=37.9), True),
+        (service(99.0, starts=39.0), False),
+    ],
+)
+def test_proposal_that_costs_energy_service_or_starts_on_days_kept_back_does_not_hold(best, holds):
+    now = service(100.0)
+
+    proposal = Proposal({"lead_s": 5.0}, 5, 2, 9, now, service(98.0), now, best)
+
+    assert proposal.holds is holds
+
+
+def test_limits_that_todays_settings_break_too_are_no_reason_against_others():
+    now, same, worse = service(100.0, broken=1.0), service(99.0, broken=1.0), service(99.0, broken=1.5)
+
+    assert same.rank(now) < now.rank(now) < worse.rank(now)
+    assert ServiceLimits().worst_dip_bar == 0.2
+
+
+def test_diff_changes_the_stations_table_and_nothing_else():
+    text = (
+        "tick_s = 2.0\n\n[stations.air]\nmode = 'observe'\nband_width_bar = 0.25  # as the maker says\n"
+        "shift_hours = [\n  { days = 'mon-fri' },\n]\n\n[stations.air.machines.c1]\nlead_s = 1\n"
+    )
+
+    diff = site_diff(text, "air", {"band_width_bar": 0.18, "lead_s": 12.0}, "site.toml")
+
+    changed = [line for line in diff.splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert changed == [
+        "+lead_s = 12",
+        "-band_width_bar = 0.25  # as the maker says",
+        "+band_width_bar = 0.18  # as the maker says",
+    ]
+    assert tomllib.loads(text)["stations"]["air"]["band_width_bar"] == 0.25
+
+
+def test_command_asks_for_a_week_before_it_proposes_anything(tmp_path, watched):
+    path, _, _ = watched
+    with closing(History(tmp_path / "history.db", 60)) as history:
+        history.load([(START + timedelta(minutes=k), "air.demand_m3_min", 10.0) for k in range(3 * 1440)])
+
+    with pytest.raises(DataError, match="3 whole days with a known demand, 7 are needed"):
+        command([str(path), "--state", str(tmp_path)])
