@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent.clock import elapsed_s
-from agent.config.site import Uplink
+from agent.config.services import Uplink
 from agent.update.job import Target
 from agent.update.mqtt_source import MqttSource
 from agent.update.trust import look

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from agent.config.parts import WeekTime
-from agent.config.site import Production, Tariff
+from agent.config.services import Production
+from agent.config.site import Tariff
 from agent.daemon.known import is_site_column, site_columns
 from agent.daemon.production import ProductionPlan
 from agent.errors import DataError

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from agent.config.fault import Fault
 from agent.config.parts import minute_of_day, weekday_set
-from agent.config.site import Production, Site, Tariff, Uplink
+from agent.config.services import Production, Uplink
+from agent.config.site import Site, Tariff
 from agent.config.where import Place, nearest
 
 

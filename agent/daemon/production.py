@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.config.site import Production
+from agent.config.services import Production
 from agent.inference.production import PlanRow, merged, parse_plan, plan_columns, plan_text
 from agent.log import get_logger
 from agent.update.files import write_durably

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from agent.clock import WallClock, elapsed_s
 from agent.config.parts import Device
-from agent.config.site import Site, Uplink
+from agent.config.services import Uplink
+from agent.config.site import Site
 from agent.doctor.finding import Finding, fail, ok, warn
 from agent.domain import Quality
 from agent.drivers.build import build_driver

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock
-from agent.config.site import Site, Updates
+from agent.config.services import Updates
+from agent.config.site import Site
 from agent.log import get_logger
 from agent.update.gates import rejection
 from agent.update.job import Job, Kind, Progress, State, stamp, time_limit_s

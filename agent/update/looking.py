@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.config.site import Updates
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Updates
+from agent.config.services import Uplink as UplinkConfig
 from agent.errors import ConfigError
 from agent.update.files import sha256_of
 from agent.update.job import Assignment, Job

@@ -16,7 +16,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import elapsed_s
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Uplink as UplinkConfig
 from agent.update.source import NotThereError, SourceGoneError, StoppedError, Stream
 from agent.update.wire import (
     DEFAULT_BLOCK_BYTES,

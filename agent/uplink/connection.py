@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from paho.mqtt import client as paho
 
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Uplink as UplinkConfig
 from agent.errors import ConfigError
 
 

@@ -11,7 +11,8 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import Clock
-from agent.config.site import Uplink, WeatherSource
+from agent.config.services import Uplink
+from agent.config.site import WeatherSource
 from agent.errors import DataError
 from agent.log import get_logger
 from agent.update.files import write_durably

@@ -12,7 +12,7 @@ import pytest
 
 from agent.clock import SimClock
 from agent.config.load import load_site
-from agent.config.site import Production
+from agent.config.services import Production
 from agent.daemon.known import known_ahead
 from agent.daemon.loop import Daemon
 from agent.daemon.messages import handler

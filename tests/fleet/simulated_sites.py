@@ -19,8 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import WallClock
 from agent.config.load import load_site
-from agent.config.site import Updates
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Updates
+from agent.config.services import Uplink as UplinkConfig
 from agent.update.engine import Updater
 from agent.update.health import Baseline
 from agent.update.job import Job, Kind, stamp

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SimClock
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Uplink as UplinkConfig
 from agent.update.job import Job, Kind, Target
 from agent.update.mqtt_source import MqttSource
 from fleet.broker import Broker

@@ -31,7 +31,7 @@ CLIENT = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from agent.config.site import Uplink
+from agent.config.services import Uplink
 from agent.update.mqtt_source import MqttSource
 from agent.update.trust import look
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SimClock
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Uplink as UplinkConfig
 from agent.domain import Quality, Reading, Snapshot
 from agent.errors import ConfigError
 from agent.store.ledger import Head
@@ -189,7 +189,7 @@ AGENT = """
 import asyncio, sys
 from datetime import UTC, datetime
 from agent.clock import SimClock, pause
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Uplink as UplinkConfig
 from agent.store.outbox import Outbox
 from agent.uplink.mqtt import Uplink
 async def main():

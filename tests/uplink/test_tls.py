@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.clock import SimClock, WallClock
-from agent.config.site import Uplink as UplinkConfig
+from agent.config.services import Uplink as UplinkConfig
 from agent.domain import Quality, Reading, Snapshot
 from agent.store.outbox import Outbox
 from agent.uplink.mqtt import Uplink
