@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from agent.config.site import Site, Updates
+from agent.config.services import Updates
+from agent.config.site import Site
 from agent.update.gates import interlock_reason, window_reason
 from agent.update.health import Baseline, read_baseline
 from agent.update.job import Kind, Progress, State, WaitFor, stamp
