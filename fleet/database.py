@@ -114,7 +114,9 @@ class FleetDatabase:
     """One database, opened. `writing` takes its turn among writers; `reading` sees one consistent state."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._reader = engine
+        # A page is of one moment; writers take turns by a lock, and then want what the last one wrote.
+        sqlite = engine.dialect.name == "sqlite"
+        self._reader = engine if sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer = engine.execution_options(**{_WRITES: True})
 
     @contextmanager
@@ -147,7 +149,7 @@ def open_database(place: str) -> FleetDatabase:
             sa.event.listen(engine, "connect", _prepare_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
         else:
-            engine = sa.create_engine(address, pool_pre_ping=True, isolation_level="REPEATABLE READ")
+            engine = sa.create_engine(address, pool_pre_ping=True)
         database = FleetDatabase(engine)
         with database.writing() as connection:
             if engine.dialect.name == "postgresql":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -192,6 +194,21 @@ def test_a_change_by_hand_while_the_engine_signs_is_not_lost(operator, database)
     engine.step()
 
     assert current_assignment(operator.repository, SITES[0]).jobs == ()
+
+
+def test_two_who_change_a_rollout_at_once_take_turns(operator, database):
+    put(operator, database, plan_of(operator, "turns", operator.publish("1.2.5"), sites=SITES[:1]))
+
+    def change() -> None:
+        for _ in range(20):
+            with turn(database, "turns") as held:
+                held.put(replace(held.rollout, approved=held.rollout.approved + 1), START_AT)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(change), pool.submit(change)]:
+            done.result()
+
+    assert load(database, "turns").approved == 40
 
 
 def test_a_database_of_another_version_and_one_that_is_not_there_are_told(tmp_path):
