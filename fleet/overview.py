@@ -10,7 +10,6 @@ from typing import Any
 from agent.update.job import stamp
 from fleet.database import FleetDatabase
 from fleet.rollout.decide import (
-    OVER,
     Phase,
     Rollout,
     Row,
@@ -19,7 +18,7 @@ from fleet.rollout.decide import (
     waits_for_approval,
     where_it_stands,
 )
-from fleet.rollout.record import Event, ids, load
+from fleet.rollout.record import Event, recent
 from fleet.sites import SiteState, load_sites
 
 # A site that says it is there and sends nothing for so long is looked at as well.
@@ -70,14 +69,12 @@ class Overview:
 
 def overview(database: FleetDatabase, now: datetime) -> Overview:
     """The fleet as it was last heard of."""
-    found = [rollout for each in ids(database) if (rollout := load(database, each)) is not None]
-    going_on = [rollout for rollout in found if rollout.phase not in OVER]
-    over = [rollout for rollout in found if rollout.phase in OVER][:_SHOWN_OVER]
+    shown = recent(database, over=_SHOWN_OVER)
     known = load_sites(database)
-    for rollout in going_on:
+    for rollout in shown:
         for site in rollout.rows:
             known.setdefault(site, SiteState(site))
-    return Overview(now, tuple(site_line(known[site], now) for site in sorted(known)), (*going_on, *over))
+    return Overview(now, tuple(site_line(known[site], now) for site in sorted(known)), tuple(shown))
 
 
 def site_line(site: SiteState, now: datetime) -> SiteLine:

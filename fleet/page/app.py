@@ -23,9 +23,11 @@ from agent.update.job import stamp
 from fleet.database import FleetDatabase, open_database
 from fleet.overview import ago, overview, overview_dict, percent, site_line, sites_in_order
 from fleet.rollout.decide import OVER, counts, where_it_stands
-from fleet.rollout.record import events, ids, load
+from fleet.rollout.record import events, load, recent
 from fleet.sites import load_sites
 
+# Roll-outs that are over, on a site's page.
+_OF_A_SITE = 20
 # No script runs, nothing is loaded from elsewhere, nobody frames it.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
@@ -87,11 +89,7 @@ def fleet_page(database: FleetDatabase, clock: Clock, hosts: Sequence[str]) -> S
         found = load_sites(database).get(request.path_params["id"])
         if found is None:
             raise HTTPException(404, "there is no such site")
-        rows = [
-            (each, each.rows[found.id])
-            for rollout_id in ids(database)
-            if (each := load(database, rollout_id)) is not None and found.id in each.rows
-        ]
+        rows = [(each, each.rows[found.id]) for each in recent(database, over=_OF_A_SITE, site=found.id)]
         return html("site.html", now=now, site=found, line=site_line(found, now), rollouts=rows)
 
     def style(_request: Request) -> Response:

@@ -165,6 +165,19 @@ def ids(database: FleetDatabase, *, unfinished: bool = False) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
+def recent(database: FleetDatabase, *, over: int, site: str | None = None) -> list[Rollout]:
+    """Those going on, then the newest `over` that are over; with `site`, those that it is in."""
+    query = sa.select(rollouts.c.id, rollouts.c.phase).order_by(rollouts.c.begun_at.desc(), rollouts.c.id)
+    if site is not None:
+        c = rollout_sites.c
+        query = query.where(rollouts.c.id.in_(sa.select(c.rollout).where(c.site == site)))
+    with database.reading() as connection:
+        rows = [(rollout_id, Phase(phase)) for rollout_id, phase in connection.execute(query)]
+    going_on = [rollout_id for rollout_id, phase in rows if phase not in OVER]
+    ended = [rollout_id for rollout_id, phase in rows if phase in OVER][:over]
+    return [rollout for each in (*going_on, *ended) if (rollout := load(database, each)) is not None]
+
+
 def events(database: FleetDatabase, rollout_id: str) -> list[Event]:
     """The record of a roll-out, oldest first."""
     c = rollout_events.c
