@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from agent.daemon.outlook import STEP_S, DemandForecast
 from agent.daemon.overrides import Overrides
 from agent.daemon.production import ProductionPlan
 from agent.daemon.recall import recall_machines
-from agent.daemon.replanning import plan_event, wants_plan
+from agent.daemon.replanning import plan_event, plan_work, share_a_meter, wants_plan
 from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
 from agent.daemon.runtime import StationRuntime, station_runtimes
@@ -69,6 +69,7 @@ class Daemon:
             HvacRuntime(site, allowed, zone_models) if site.hvac is not None and site.hvac.zones else None
         )
         self._plan_in_thread = plan_in_thread
+        self._one_meter = share_a_meter(site)
         self._nightly = Nightly(site.site.timezone, clock.now())
         self._jobs: set[asyncio.Task[None]] = set()
         if self.hvac is not None and plan_in_thread:
@@ -276,16 +277,17 @@ class Daemon:
         self, runtime: StationRuntime, at: datetime, events: list[tuple[str, datetime, dict[str, object]]]
     ) -> None:
         """Renew the day's plan: here on a simulated clock, in a thread on the wall clock."""
-        assert runtime.last is not None
-        job = runtime.foresight.plan_job(at, runtime.control, runtime.last.view)
-        if job is None:
+        peers = [each for each in self.stations.values() if each is not runtime] if self._one_meter else []
+        work = plan_work(runtime, peers, at)
+        if work is None:
             return
+        planned, job = work
         if not self._plan_in_thread:
-            runtime.foresight.plan = job()
-            events.append(plan_event(runtime.foresight.plan, runtime.plan_watch.why))
+            events += _adopted(planned, job())
             return
-        runtime.planning = True
-        self._spawn(self._plan_apart(runtime, job))
+        for each in planned:
+            each.planning = True
+        self._spawn(self._plan_apart(planned, job))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -305,13 +307,15 @@ class Daemon:
 
         self._spawn(apart())
 
-    async def _plan_apart(self, runtime: StationRuntime, job: Callable[[], Plan]) -> None:
+    async def _plan_apart(
+        self, planned: Sequence[StationRuntime], job: Callable[[], tuple[Plan, ...]]
+    ) -> None:
         try:
-            plan = await asyncio.to_thread(job)
+            plans = await asyncio.to_thread(job)
         finally:
-            runtime.planning = False
-        runtime.foresight.plan = plan
-        self.ledger.append_all([plan_event(plan, runtime.plan_watch.why)])
+            for each in planned:
+                each.planning = False
+        self.ledger.append_all(_adopted(planned, plans))
 
     async def _actuate(
         self,
@@ -408,3 +412,12 @@ class Daemon:
         runtime.said[kind] = text
         if text:
             events.append((kind, at, {"station": runtime.station_id, "text": text}))
+
+
+def _adopted(
+    planned: Sequence[StationRuntime], plans: tuple[Plan, ...]
+) -> list[tuple[str, datetime, dict[str, object]]]:
+    """Put the plans in force; the events that tell of them."""
+    for each, plan in zip(planned, plans, strict=True):
+        each.foresight.plan = plan
+    return [plan_event(plan, each.plan_watch.why) for each, plan in zip(planned, plans, strict=True)]

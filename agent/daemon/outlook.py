@@ -19,7 +19,7 @@ from agent.inference.forecaster import Forecaster, QuantileForecast, TargetSpec
 from agent.inference.model import Model
 from agent.inference.series import Series
 from agent.planner.budget import Budget
-from agent.planner.day import DemandOutlook, MachineNow, plan_day
+from agent.planner.day import DayAsk, DemandOutlook, MachineNow, plan_day
 
 Floats = NDArray[np.float64]
 
@@ -191,32 +191,28 @@ class Foresight:
 
     def plan_job(self, at: datetime, control: StationControl, view: StationView) -> Callable[[], Plan] | None:
         """The planning as a closed piece of work on values of now, for this thread or another."""
+        ask = self.plan_ask(at, control, view)
+        return None if ask is None else lambda: plan_day(ask, budget=self.budget)
+
+    def plan_ask(self, at: datetime, control: StationControl, view: StationView) -> DayAsk | None:
+        """What a plan would be made of now; None while demand or pressure is unknown. It counts as planned."""
         self._plan_s = at.timestamp()
         demand = self._demand_outlook(at)
         if demand is None or view.pressure_bar_g is None:
             return None
-        now = machines_now(control, view)
-        before, pressure = self.plan, view.pressure_bar_g
-        floor = control.band.level.floor_bar(by_speed=control.band.trims_by_speed)
-        width = control.fleet.station.band_width_bar
-
-        def job() -> Plan:
-            return plan_day(
-                self.station_id,
-                self.station,
-                self.tariff,
-                self.timezone,
-                now,
-                demand,
-                pressure_bar_g=pressure,
-                band_floor_bar=floor,
-                band_width_bar=width,
-                at=at,
-                before=before,
-                budget=self.budget,
-            )
-
-        return job
+        return DayAsk(
+            self.station_id,
+            self.station,
+            self.tariff,
+            self.timezone,
+            machines_now(control, view),
+            demand,
+            pressure_bar_g=view.pressure_bar_g,
+            band_floor_bar=control.band.level.floor_bar(by_speed=control.band.trims_by_speed),
+            band_width_bar=control.fleet.station.band_width_bar,
+            at=at,
+            before=self.plan,
+        )
 
     def look_ahead(self, at: datetime) -> LookAhead:
         """`outlook` as it would be asked at `at`."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from agent.config.site import Site
 from agent.control.station import StationControl, TickResult
 from agent.daemon.outlook import HORIZON, PLAN_EVERY_S, machines_now
 from agent.domain import Plan
 from agent.inference.forecaster import QuantileForecast
+from agent.planner.day import plan_days
 from agent.planner.replan import ReplanCause, Sight, Watch, look, widened
 
 if TYPE_CHECKING:
@@ -45,6 +48,13 @@ class PlanWatch:
         if cause is not None:
             self.why = cause.value
         return cause
+
+    def made(
+        self, at: datetime, control: StationControl, result: TickResult, forecast: QuantileForecast | None
+    ) -> None:
+        """A plan is made for the station because another one behind the same meter wanted one."""
+        if forecast is not None:
+            self._watch, self.why = Watch(planned_for=self._sight(at, control, result, forecast)), "site"
 
     def _sight(
         self, at: datetime, control: StationControl, result: TickResult, forecast: QuantileForecast
@@ -94,6 +104,39 @@ def wants_plan(runtime: StationRuntime, result: TickResult, at: datetime) -> boo
         runtime.plan_watch.why = "known ahead"
         return True
     return cause is not None
+
+
+def share_a_meter(site: Site) -> bool:
+    """Whether the site's stations have to be planned together: one limit or one billing peak for several."""
+    tariff = site.tariff
+    return len(site.stations) > 1 and (tariff.site_limit_kw is not None or tariff.demand_charge_per_kw > 0.0)
+
+
+def plan_work(
+    runtime: StationRuntime, peers: Sequence[StationRuntime], at: datetime
+) -> tuple[tuple[StationRuntime, ...], Callable[[], tuple[Plan, ...]]] | None:
+    """Who gets a plan, and the work of making it; None while nothing can be planned for `runtime`.
+
+    `peers` are the other stations behind the same meter: what is planned for one is planned for all that can be.
+    """
+    assert runtime.last is not None
+    if not peers:
+        job = runtime.foresight.plan_job(at, runtime.control, runtime.last.view)
+        return None if job is None else ((runtime,), lambda: (job(),))
+    first = runtime.foresight.plan_ask(at, runtime.control, runtime.last.view)
+    if first is None:
+        return None
+    planned, asks = [runtime], [first]
+    for peer in peers:
+        if peer.last is None:
+            continue
+        ask = peer.foresight.plan_ask(at, peer.control, peer.last.view)
+        if ask is not None:
+            planned.append(peer)
+            asks.append(ask)
+            peer.plan_watch.made(at, peer.control, peer.last, peer.foresight.forecast)
+    budget = runtime.foresight.budget
+    return tuple(planned), lambda: plan_days(asks, budget=budget)
 
 
 def plan_event(plan: Plan, cause: str) -> tuple[str, datetime, dict[str, object]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from agent.config.site import Machine, Station, Tariff
 from agent.domain import Plan, PlanStep
 from agent.planner.budget import Budget
 from agent.planner.case_document import case_document
+from agent.planner.coordinate import plan_site
 from agent.planner.curves import nameplate_curve
 from agent.planner.prices import price_grid
 from agent.planner.problem import (
@@ -26,6 +27,7 @@ from agent.planner.problem import (
     StationProblem,
     Window,
 )
+from agent.planner.result import StationPlanResult
 from agent.planner.solve import plan_station
 
 Floats = NDArray[np.float64]
@@ -61,26 +63,79 @@ class DemandOutlook:
     reserve_m3_min: Floats
 
 
-def plan_day(
-    name: str,
-    station: Station,
-    tariff: Tariff,
-    timezone: str,
-    now: Mapping[str, MachineNow],
-    outlook: DemandOutlook,
-    *,
-    pressure_bar_g: float,
-    band_floor_bar: float,
-    band_width_bar: float,
-    at: datetime,
-    before: Plan | None = None,
-    budget: Budget | None = None,
-) -> Plan:
+class DayAsk(NamedTuple):
+    """Everything that a station's plan is made of; values of now, so that another thread may plan with them."""
+
+    name: str
+    station: Station
+    tariff: Tariff
+    timezone: str
+    now: Mapping[str, MachineNow]
+    outlook: DemandOutlook
+    pressure_bar_g: float
+    band_floor_bar: float
+    band_width_bar: float
+    at: datetime
+    before: Plan | None = None
+
+
+def plan_day(ask: DayAsk, *, budget: Budget | None = None) -> Plan:
     """The plan from `outlook.first_at` on. Never raises for a state of the world."""
+    budget = budget if budget is not None else Budget.quick()
+    problem = _problem(ask)
+    return _plan(ask, problem, plan_station(problem, budget=budget), budget)
+
+
+def plan_days(asks: Sequence[DayAsk], *, budget: Budget | None = None) -> tuple[Plan, ...]:
+    """Plans of all stations behind one meter, in the order asked: one site limit and one billing peak among them.
+
+    On the quarter hours that all outlooks have in common. Each plan's case carries the others' power as other load.
+    """
+    if len(asks) < 2:
+        return tuple(plan_day(ask, budget=budget) for ask in asks)
+    budget = budget if budget is not None else Budget.quick()
+    asks = _on_one_grid(asks)
+    problems = [_problem(ask) for ask in asks]
+    results = plan_site(problems, budget=budget).plans
+    total_kw = np.sum([result.power_kw for result in results], axis=0)
+    return tuple(
+        _plan(
+            ask,
+            replace(problem, other_load_kw=_kept(total_kw - np.array(result.power_kw), 3)),
+            result,
+            budget,
+        )
+        for ask, problem, result in zip(asks, problems, results, strict=True)
+    )
+
+
+def _on_one_grid(asks: Sequence[DayAsk]) -> list[DayAsk]:
+    """The asks with their outlooks cut to the steps that all have. Raises ValueError for grids of another width."""
+    step_s = asks[0].outlook.step_s
+    if any(ask.outlook.step_s != step_s for ask in asks):
+        raise ValueError("the stations' outlooks have steps of different length")
+    first_at = max(ask.outlook.first_at for ask in asks)
+    skips = [int((first_at - ask.outlook.first_at).total_seconds() // step_s) for ask in asks]
+    steps = min(len(ask.outlook.median_m3_min) - skip for ask, skip in zip(asks, skips, strict=True))
+    return [
+        ask._replace(
+            outlook=DemandOutlook(
+                first_at,
+                step_s,
+                ask.outlook.median_m3_min[skip : skip + steps],
+                ask.outlook.reserve_m3_min[skip : skip + steps],
+            )
+        )
+        for ask, skip in zip(asks, skips, strict=True)
+    ]
+
+
+def _problem(ask: DayAsk) -> StationProblem:
+    station, tariff, outlook = ask.station, ask.tariff, ask.outlook
     steps, step_s = len(outlook.median_m3_min), outlook.step_s
-    price = price_grid(tariff, timezone, outlook.first_at, steps, step_s)
-    problem = StationProblem(
-        name=name,
+    price = price_grid(tariff, ask.timezone, outlook.first_at, steps, step_s)
+    return StationProblem(
+        name=ask.name,
         step_min=(step_s / 60.0,) * steps,
         demand_m3_min=_kept(outlook.median_m3_min, 3),
         reserve_m3_min=_kept(outlook.reserve_m3_min, 3),
@@ -88,17 +143,19 @@ def plan_day(
         co2_kg_kwh=(tariff.co2_kg_per_kwh,) * steps,
         co2_price_eur_kg=tariff.co2_price_per_kg,
         machines=tuple(
-            _plan_machine(machine_id, machine, now[machine_id], step_s, float(price[0]))
+            _plan_machine(machine_id, machine, ask.now[machine_id], step_s, float(price[0]))
             for machine_id, machine in station.machines.items()
         ),
-        receiver=_receiver(station, pressure_bar_g, band_floor_bar, band_width_bar),
+        receiver=_receiver(station, ask.pressure_bar_g, ask.band_floor_bar, ask.band_width_bar),
         demand_charge=_demand_charge(tariff),
         site_limit_kw=tariff.site_limit_kw,
-        inertia=_inertia(station, before, outlook, float(price[0])),
+        inertia=_inertia(station, ask.before, outlook, float(price[0])),
     )
-    budget = budget if budget is not None else Budget.quick()
-    result = plan_station(problem, budget=budget)
-    plan_steps = tuple(
+
+
+def _plan(ask: DayAsk, problem: StationProblem, result: StationPlanResult, budget: Budget) -> Plan:
+    outlook, step_s = ask.outlook, ask.outlook.step_s
+    steps = tuple(
         PlanStep(
             at=outlook.first_at + timedelta(seconds=i * step_s),
             duration_s=float(step_s),
@@ -106,15 +163,15 @@ def plan_day(
             flow_m3_min={m: flow[i] for m, flow in result.flow_m3_min.items() if result.on[m][i]},
             demand_m3_min=float(outlook.median_m3_min[i]),
         )
-        for i in range(steps)
+        for i in range(len(outlook.median_m3_min))
     )
     return Plan(
-        plan_id=f"{name}-{at:%Y%m%dT%H%M%SZ}",
-        station=name,
-        made_at=at,
-        not_after=at + timedelta(seconds=_VALID_S),
+        plan_id=f"{ask.name}-{ask.at:%Y%m%dT%H%M%SZ}",
+        station=ask.name,
+        made_at=ask.at,
+        not_after=ask.at + timedelta(seconds=_VALID_S),
         status=result.status,
-        steps=plan_steps,
+        steps=steps,
         reasons=result.reasons,
         cost=result.total_eur,
         case=case_document(problem),

@@ -11,9 +11,9 @@ import pytest
 
 from agent.cli import main
 from agent.config.load import load_site
-from agent.daemon.loop import _plan_event
+from agent.daemon.replanning import plan_event
 from agent.domain import Plan
-from agent.planner.day import DemandOutlook, MachineNow, plan_day
+from agent.planner.day import DayAsk, DemandOutlook, MachineNow, plan_day
 from agent.store.ledger import Ledger
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "station_7bar" / "site.toml"
@@ -29,7 +29,7 @@ def _plan(at: datetime, seed: int, before: Plan | None = None) -> Plan:
         for index, name in enumerate(station.machines)
     }
     outlook = DemandOutlook(at, 900, 14.0 + rng.uniform(0.0, 4.0, 96), rng.uniform(0.0, 3.0, 96))
-    return plan_day(
+    ask = DayAsk(
         "air",
         station,
         site.tariff,
@@ -42,6 +42,7 @@ def _plan(at: datetime, seed: int, before: Plan | None = None) -> Plan:
         at=at,
         before=before,
     )
+    return plan_day(ask)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def state(tmp_path: Path) -> Path:
     ledger = Ledger(tmp_path / "ledger.db")
     first = _plan(NOON, 1)
     second = _plan(NOON + timedelta(hours=1), 2, before=first)
-    ledger.append_all([_plan_event(first), _plan_event(second)])
+    ledger.append_all([plan_event(first, "first"), plan_event(second, "due")])
     yield tmp_path
     ledger.close()
 
@@ -114,7 +115,7 @@ def test_plans_that_went_out_of_the_database_are_found_in_its_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger = Ledger(tmp_path / "ledger.db", max_bytes=1 << 20)
-    ledger.append_all([_plan_event(_plan(NOON, 1))])
+    ledger.append_all([plan_event(_plan(NOON, 1), "first")])
     row = 0
     while not ledger.exported():
         ledger.append("filler", NOON + timedelta(days=1, minutes=row), {"text": "x" * 4000})

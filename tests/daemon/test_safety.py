@@ -13,7 +13,7 @@ from agent.daemon.outlook import HORIZON, STEP_S, Foresight
 from agent.domain import Mode, Plan
 from agent.inference.forecaster import QuantileForecast
 from tests.daemon.plant_rig import STEP_S as TICK_S
-from tests.daemon.plant_rig import Rig
+from tests.daemon.plant_rig import Rig, control_site
 from tests.twin.test_safety import below_s, nothing, ramp, steady, trip_largest, under_cascade
 
 RISE = ramp(25.0, 31.0, 120.0)
@@ -218,3 +218,23 @@ async def test_clock_that_is_set_is_followed_and_written_down(begin):
     # One tick before the step and as many after it as the ten seconds hold: none is made up for.
     assert rig.daemon.late_ticks == 0
     assert [e["step_s"] for e in rig.events("clock_set")] == [3600.0]
+
+
+async def test_stations_behind_one_meter_are_planned_together(begin):
+    site = control_site()
+    watched = site.stations["air"].model_copy(update={"mode": "observe"})
+    assert site.tariff.demand_charge_per_kw > 0.0
+    both = site.model_copy(update={"stations": {"air": watched, "south": watched}})
+    rig = begin(25.0, site=both, forecasters={"air": Flat(25.0), "south": Flat(25.0)})
+    await rig.daemon.start()
+    await rig.live(1200)
+    before = len(rig.events("plan"))
+
+    rig.daemon.overrides.ask("stop", "air", "c3", 3600.0, "meier", "", rig.clock.now(), [], remote=False)
+    await rig.live(62)
+
+    plans = rig.events("plan")[before:]
+    # The event is of one station, the plans are of both.
+    assert [(plan["station"], plan["cause"]) for plan in plans] == [("air", "machine"), ("south", "site")]
+    # 25 m3/min of the other are well over 100 kW at any hour.
+    assert all(min(plan["case"]["other_load_kw"][:4]) > 100.0 for plan in plans)

@@ -7,7 +7,7 @@ import pytest
 
 from agent.config.site import Machine, Station, Tariff
 from agent.domain import Plan, PlanStatus, PlanStep
-from agent.planner.day import DemandOutlook, MachineNow, plan_day, start_cost
+from agent.planner.day import DayAsk, DemandOutlook, MachineNow, plan_day, plan_days, start_cost
 from agent.planner.prices import price_grid
 
 BERLIN = "Europe/Berlin"
@@ -36,7 +36,8 @@ def tariff(**more) -> Tariff:
 
 def plan(demand, site=None, now=None, at=MONDAY, reserve=0.0, **more):
     median = np.array(demand, dtype=float)
-    return plan_day(
+    budget = more.pop("budget", None)
+    ask = DayAsk(
         "air",
         site or station(),
         more.pop("prices", tariff()),
@@ -49,6 +50,7 @@ def plan(demand, site=None, now=None, at=MONDAY, reserve=0.0, **more):
         at=at,
         **more,
     )
+    return plan_day(ask, budget=budget)
 
 
 def test_small_machine_carries_the_night_and_the_big_one_the_shift():
@@ -197,3 +199,58 @@ def test_day_of_25_hours_is_planned_without_a_gap():
     assert len(result.steps) == 100
     assert result.steps[-1].at == datetime(2026, 10, 25, 22, 45, tzinfo=UTC)
     assert result.status is PlanStatus.OPTIMISED
+
+
+def ask(name: str, demand: list[float], **more) -> DayAsk:
+    median = np.array(demand)
+    return DayAsk(
+        name,
+        station(),
+        more.pop("prices", tariff()),
+        BERLIN,
+        {"big": STANDING, "small": RUNNING},
+        DemandOutlook(more.pop("first_at", MONDAY), 900, median, np.zeros(len(median))),
+        pressure_bar_g=6.3,
+        band_floor_bar=0.1,
+        band_width_bar=0.3,
+        at=MONDAY,
+        **more,
+    )
+
+
+def running(plan) -> list[frozenset[str]]:
+    return [step.running for step in plan.steps]
+
+
+def test_station_alone_is_planned_as_ever():
+    one = ask("air", [4.0] * 8 + [18.0] * 8)
+
+    assert plan_days([one])[0] == plan_day(one)
+
+
+def test_stations_behind_one_meter_see_each_other_as_other_load():
+    prices = tariff(demand_charge_per_kw=10.0)
+    asks = [
+        ask("north", [4.0] * 4 + [18.0] * 8, prices=prices),
+        ask("south", [18.0] * 8 + [4.0] * 4, prices=prices),
+    ]
+
+    north, south = plan_days(asks)
+
+    # 18 m3/min are at least 110.5 kW and 4 m3/min at least 25 kW for the other.
+    for mine, other in ((north, south), (south, north)):
+        load = mine.case["other_load_kw"]
+        assert len(load) == 12
+        assert [kw > 100.0 for kw in load] == [step.demand_m3_min > 10.0 for step in other.steps]
+    assert {plan.station for plan in (north, south)} == {"north", "south"}
+
+
+def test_outlooks_that_begin_apart_are_planned_where_they_overlap():
+    prices = tariff(site_limit_kw=400.0)
+    later = MONDAY + timedelta(minutes=15)
+    asks = [ask("north", [4.0] * 12, prices=prices), ask("south", [5.0] * 12, prices=prices, first_at=later)]
+
+    north, south = plan_days(asks)
+
+    assert [len(running(plan)) for plan in (north, south)] == [11, 11]
+    assert north.steps[0].at == south.steps[0].at == later
