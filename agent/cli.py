@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from agent.errors import TrimloadError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Main = Callable[[Sequence[str]], int]
 
@@ -64,8 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     # Looking for entry points reads the metadata of every package: not for a command that is known.
-    known_here = bool(words) and words[0] in COMMANDS
-    others = {} if known_here else {point.name: point for point in entry_points(group="trimload.commands")}
+    others = {} if words and words[0] in COMMANDS else _others()
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help(others))
         return 0
@@ -88,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = ", ".join(sorted({*COMMANDS, *others}))
     print(f"trimload: {name!r} is no command; known: {known}", file=sys.stderr)
     return 2
+
+
+def _others() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group="trimload.commands")}
 
 
 def _load(target: str) -> Main:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -160,9 +159,12 @@ class _Node:
 
     def know(self, keys: frozenset[str]) -> None:
         """Refuse a key that looks like a misspelt one of `keys`; others are remarks and passed over."""
-        for key in self._data:
-            if key in keys or key in _REMARKS:
-                continue
+        strange = [key for key in self._data if key not in keys and key not in _REMARKS]
+        if not strange:
+            return
+        from difflib import get_close_matches
+
+        for key in strange:
             near = get_close_matches(key, sorted(keys - self._data.keys()), n=1, cutoff=0.8)
             if near:
                 self.fail(key, f"'{key}' is not a key here", f"write '{near[0]}', or take it out")

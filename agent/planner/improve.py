@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from random import Random
 
 import numpy as np
 
@@ -64,13 +65,13 @@ def improve(search: Search, on: Bools) -> None:
     search.price(on)
     if search.best is None or not search.may_sweep():
         return
-    rng = np.random.default_rng(7)
+    rng = Random(7)
     _from_merged_steps(search)
     _first(search, on, rng)
     _rounds(search, rng)
 
 
-def _first(search: Search, on: Bools, rng: np.random.Generator) -> None:
+def _first(search: Search, on: Bools, rng: Random) -> None:
     """Sets of machines, with the receiver's pressure where it matters, under the paid peak."""
     tables = search.tables
     if search.best is None:
@@ -116,10 +117,10 @@ def improve_from(search: Search, on: Bools) -> None:
     """Search in the neighbourhood of a good schedule: rounds alone."""
     search.price(on)
     if search.best is not None:
-        _rounds(search, np.random.default_rng(7))
+        _rounds(search, Random(7))
 
 
-def _rounds(search: Search, rng: np.random.Generator) -> None:
+def _rounds(search: Search, rng: Random) -> None:
     """Go round the moves until a whole round has gained nothing, or the budget is used up."""
     moves = _moves(search, rng)
     idle = 0
@@ -133,7 +134,7 @@ def _rounds(search: Search, rng: np.random.Generator) -> None:
             return
 
 
-def _moves(search: Search, rng: np.random.Generator) -> list[Callable[[], None]]:
+def _moves(search: Search, rng: Random) -> list[Callable[[], None]]:
     """The moves of a round, coarse ones first."""
 
     def plan_sets() -> None:
@@ -166,7 +167,7 @@ def _polish(search: Search, elastic: float) -> None:
         pass
 
 
-def _level_round(search: Search, share: float, rng: np.random.Generator) -> None:
+def _level_round(search: Search, share: float, rng: Random) -> None:
     """Sets and pressure along the best path, everyone or some groups, under one peak target."""
     tables = search.tables
     small = tables.count <= LEVEL_MACHINES
@@ -226,7 +227,7 @@ def sweep_levels(
     return best, best_path
 
 
-def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator) -> Bools:
+def sweep_sets(search: Search, stage: Stage, on: Bools, rng: Random) -> Bools:
     """Set programmes: over all machines of a small station, over groups of a large one."""
     count, size = search.tables.count, search.budget.group
     if not search.may_sweep():
@@ -248,7 +249,7 @@ def sweep_sets(search: Search, stage: Stage, on: Bools, rng: np.random.Generator
     return on
 
 
-def _group(search: Search, on: Bools, turn: int, rng: np.random.Generator, size: int) -> list[int]:
+def _group(search: Search, on: Bools, turn: int, rng: Random, size: int) -> list[int]:
     """Machines to plan together: first those that switch most, then drawn at random."""
     count = search.tables.count
     size = min(size, count)
@@ -256,7 +257,7 @@ def _group(search: Search, on: Bools, turn: int, rng: np.random.Generator, size:
         switches = (on[1:] != on[:-1]).sum(axis=0)
         chosen: list[int] = np.argsort(-switches, kind="stable")[:size].tolist()
     else:
-        chosen = rng.choice(count, size=size, replace=False).tolist()
+        chosen = rng.sample(range(count), size)
     return sorted(chosen)
 
 

@@ -32,7 +32,7 @@ def storage_matters(tables: Tables) -> bool:
     receiver = tables.problem.receiver
     band_bar = receiver.pressure_max_bar - receiver.pressure_min_bar
     held_m3 = receiver.volume_m3 / receiver.atmosphere_bar * band_bar
-    step_m3 = float(tables.flow_full.sum()) * float(np.median(tables.step_min))
+    step_m3 = float(tables.flow_full.sum()) * tables.usual_step_min
     return held_m3 > _USEFUL_SHARE * step_m3
 
 
@@ -43,7 +43,7 @@ def slack_kw(tables: Tables) -> float:
     specific = sum(m.curve[-1].power_kw for m in machines) / max(sum(tables.flow_full), 1e-9)
     band_bar = receiver.pressure_max_bar - receiver.pressure_min_bar
     spacing_m3 = receiver.volume_m3 / receiver.atmosphere_bar * band_bar * _FINEST
-    return float(specific * spacing_m3 / float(np.median(tables.step_min)))
+    return float(specific * spacing_m3 / tables.usual_step_min)
 
 
 def even_grid(tables: Tables) -> Floats:

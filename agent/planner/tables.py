@@ -73,6 +73,11 @@ class Tables:
         return len(self.step_min)
 
     @property
+    def usual_step_min(self) -> float:
+        """Median length of a step, the longer one of two (numpy's own median loads masked arrays)."""
+        return float(np.sort(self.step_min)[self.steps // 2])
+
+    @property
     def count(self) -> int:
         """Number of machines n."""
         return len(self.flow_full)

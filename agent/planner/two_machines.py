@@ -58,7 +58,7 @@ def decision_points(tables: Tables, on: Bools, *, at_most: int) -> Ints:
         if times.initial_release < steps:
             keep[times.initial_release] = True
     # Long steps count by themselves; short ones share points until the number fits.
-    spacing = float(np.median(tables.step_min))
+    spacing = tables.usual_step_min
     begin = tables.start_min[:-1]
     chosen = keep
     for widening in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0):
