@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ examples:
   trimload plan case.json --out plan.json
   trimload plan case.json --out plan.json --gantt plan.html      look at it in a browser
   trimload plan case.json --out plan.json --exact --time-limit 120   how far from the optimum?
+  trimload plan case.json --explain                              why each start, and what instead?
   trimload plan --from-ledger 2026-05-04T06:10Z --state /var/lib/trimload --gantt plan.html
   trimload plan --from-ledger now --state DIR --station air --effort full    what would more search give?
 
@@ -79,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gantt", type=Path, metavar="PLAN.html", help="draw the plan into one HTML file")
     parser.add_argument(
         "--exact", action="store_true", help="solve the exact model too and print the gap (slow)"
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say why: each start and stop with its cause and the price of its opposite, each step's margin",
     )
     parser.add_argument(
         "--time-limit",
@@ -135,11 +142,45 @@ def _run(options: argparse.Namespace, recall: Recall | None) -> int:
     summary = summarise(problem, plan)
     if row is not None:
         summary["recorded"] = _recorded(row, problem, plan)
+    if options.explain:
+        summary["why"] = _why(problem, plan)
     if options.exact:
         summary["exact"] = _exact(dispatch, plan, options.time_limit)
     print(json.dumps(summary, indent=1) if options.json else _readable(summary))
     bad_news = plan.status is PlanStatus.BEST_EFFORT or plan.broken
     return EXIT_BAD_NEWS if bad_news else EXIT_OK
+
+
+def _why(problem: StationProblem, plan: StationPlanResult) -> dict[str, Any]:
+    """Causes of all starts and stops with what their opposites would cost, and every step's margin."""
+    from agent.planner.explain import explain_steps, explain_switch, explain_switches
+
+    switches: list[dict[str, Any]] = []
+    for reason in explain_switches(problem, plan):
+        other = explain_switch(problem, plan, reason)
+        switches.append(
+            {
+                "machine": reason.machine_id,
+                "step": reason.step,
+                "starts": reason.starts,
+                "cause": str(reason.cause),
+                "opposite_extra_eur": None if math.isnan(other.extra_eur) else round(other.extra_eur, 4),
+                "instead": list(other.instead),
+                "text": f"{reason.text}; {other.text}",
+            }
+        )
+    steps = [
+        {
+            "step": reason.step,
+            "margin": str(reason.margin),
+            "machine": reason.machine_id,
+            "price_eur_m3": round(reason.price_eur_m3, 6),
+            "sets_peak": reason.sets_peak,
+            "text": reason.text,
+        }
+        for reason in explain_steps(problem, plan)
+    ]
+    return {"switches": switches, "steps": steps}
 
 
 def _recalled(options: argparse.Namespace, recall: Recall | None) -> dict[str, Any]:
@@ -251,6 +292,18 @@ def _exact(dispatch: Dispatch, plan: StationPlanResult, time_limit_s: float) -> 
     }
 
 
+def _changes_of_margin(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps at which another machine becomes the marginal one, or the peak is set."""
+    shown: list[dict[str, Any]] = []
+    for before, step in zip([None, *steps], steps, strict=False):
+        same = before is not None and all(
+            before[key] == step[key] for key in ("margin", "machine", "sets_peak")
+        )
+        if not same:
+            shown.append(step)
+    return shown
+
+
 def _readable(summary: dict[str, Any]) -> str:
     head = (
         f"{summary['name']}: {summary['status']}, {summary['total_eur']:.2f} EUR for "
@@ -261,6 +314,9 @@ def _readable(summary: dict[str, Any]) -> str:
         if abs(value) >= 0.005:
             lines.append(f"  {key.removesuffix('_eur').replace('_', ' '):<14}{value:>12.2f} EUR")
     lines += [f"  {reason}" for reason in summary["reasons"]]
+    if "why" in summary:
+        lines += [f"  {switch['text']}" for switch in summary["why"]["switches"]]
+        lines += [f"  {step['text']}" for step in _changes_of_margin(summary["why"]["steps"])]
     recorded = summary.get("recorded")
     if recorded is not None:
         same = "the same machines run" if recorded["same_machines"] else "other machines run"

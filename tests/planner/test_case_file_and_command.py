@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.planner.case_document import case_document
 from agent.planner.case_file import CaseError, parse_case, read_case
 from agent.planner.command import command
+from agent.planner.problem import Inertia
 from tests.planner.scoring import judge
 from tests.planner.stations import random_case
 
@@ -33,6 +36,9 @@ def _broken(**changes: Any) -> dict[str, Any]:
         ({"machines": {}}, "not a list"),
         ({"demand_charge": {"price_eur_kw": 1.0}}, "'peak_so_far_kw' is missing"),
         ({"energy_price_eur_kwh": [float("nan")] * 4}, "finite"),
+        ({"demand_m3min": [1.0, -2.0, 1.0, 1.0]}, "negative"),
+        ({"demand_m3min": [1.0, 1e12, 1.0, 1.0]}, "beyond all measure"),
+        ({"step_minutes": [1e-9] * 4}, "shorter"),
     ],
 )
 def test_a_faulty_case_gets_one_clear_error(change: dict[str, Any], words: str) -> None:
@@ -54,6 +60,8 @@ def test_a_faulty_case_gets_one_clear_error(change: dict[str, Any], words: str) 
         ("unavailable", [[3, 1]], "ends before it begins"),
         ("unavailable", [[0.5, 1]], "whole steps"),
         ("forced_flow", [[0, 1, 999.0]], "outside"),
+        ("forced_flow", [[0, 3, "full"]], "not a number"),
+        ("unavailable", [[-1, 2]], "ends before it begins"),
         ("min_up_min", -1.0, "negative"),
         ("init", {"on": "yes", "minutes_in_state": 1.0}, "neither true nor false"),
         ("id", "M1", "two machines"),
@@ -174,3 +182,74 @@ def test_the_drawing_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
     assert "<C&1>" not in text
     assert "http" not in text
     assert "<script" not in text
+
+
+def test_the_command_says_why_each_machine_starts_and_what_the_opposite_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = random_case(8, machines=3, steps=16)
+
+    command([_write(tmp_path / "case.json", case), "--explain", "--json"])
+
+    summary = json.loads(capsys.readouterr().out)
+    why = summary["why"]
+    assert len([s for s in why["switches"] if s["starts"]]) == summary["starts"]
+    assert len(why["steps"]) == 16
+    # The plan is the best found: no opposite is a bargain.
+    assert all(s["opposite_extra_eur"] > -1e-3 * summary["total_eur"] for s in why["switches"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"schema": "station-plan/1", "schema": "x"}', "stands twice"),
+        ("\ufeff{}", "is missing"),
+    ],
+)
+def test_strange_texts_are_read_as_what_they_are(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "case.json"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(CaseError) as caught:
+        read_case(path)
+
+    assert words in caught.value.what
+
+
+def test_a_misspelt_key_is_not_passed_over(tmp_path: Path) -> None:
+    case = random_case(8, machines=2, steps=4) | {"family": "drawn", "seed": 4}
+    parse_case(json.dumps(case), where="case.json")
+    case["machines"][1]["unavailble"] = [[0, 2]]
+    del case["machines"][1]["unavailable"]
+
+    with pytest.raises(CaseError) as caught:
+        parse_case(json.dumps(case), where="case.json")
+
+    assert "unavailble" in caught.value.what
+    assert "unavailable" in caught.value.fix
+
+
+def test_a_case_that_contradicts_itself_is_planned_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = _ample(random_case(8, machines=2, steps=8))
+    case["machines"][1] |= {"forced_on": [[0, 8]], "forced_flow": [], "unavailable": [[2, 4]]}
+
+    status = command([_write(tmp_path / "case.json", case), "--json"])
+
+    summary = json.loads(capsys.readouterr().out)
+    broken = [(rule["machine_id"], rule["rule"], rule["step"]) for rule in summary["broken_rules"]]
+    assert status == 1
+    assert {("M1", "forced", 2), ("M1", "forced", 3)} <= set(broken)
+    assert any("contradictory input" in reason for reason in summary["reasons"])
+
+
+def test_a_problem_written_as_a_case_is_read_back_the_same() -> None:
+    problem = parse_case(json.dumps(random_case(5, machines=3, steps=6, odd=True)), where="x")
+    wished = replace(
+        problem,
+        machines=tuple(replace(m, lead_time_min=7.5, preference_eur_h=-0.25) for m in problem.machines),
+        inertia=Inertia(on={"M1": (True, False, True)}, flip_cost_eur=0.125),
+    )
+
+    assert parse_case(json.dumps(case_document(wished)), where="x") == wished
