@@ -25,6 +25,12 @@ from agent.planner.stage import flat_path
 from agent.planner.tables import Bools, Floats, Tables, compile_tables, mask
 from agent.planner.timing import time_faults
 
+try:
+    # Here and not in the first plan: in a thread the loading would stop an event loop.
+    import agent.planner.dispatch_highspy  # noqa: F401
+except ImportError:
+    pass
+
 # m3/min: less missing air than this is rounding.
 _SHORT_M3_MIN = 1e-4
 # Contradictions that are spelled out; the rest is counted.

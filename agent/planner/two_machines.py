@@ -307,23 +307,24 @@ def _trace(solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints)
     count = len(pairs.first)
     size = len(solved.held)
     machine = (int(pairs.first[p]), int(pairs.second[p]))
-    free_values: dict[tuple[int, int, int], list[float]] = {}
+    value = solved.value
+    turns: dict[tuple[int, int], Ints] = {}
 
-    def cost_from(t: int, left: int, own: int, other: int, who: int) -> float:
-        """Value at t of the free machine `who` in state `own`, the other held for `left` points."""
-        if left:
-            return solved.value.item((t, left, own, other, p + who * count))
-        key = own, other, who
-        if key not in free_values:
-            free_values[key] = solved.value[:, 0, own, other, p + who * count].tolist()
-        return free_values[key][t]
+    def next_turn(t: int) -> int:
+        """First point from t on at which one of the two free machines switches, or the end."""
+        key = state[0], state[1]
+        if key not in turns:
+            free = value[:, 0, key[0], key[1], p]
+            # Staying costs nothing: while the value does not change it is the best.
+            turns[key] = np.append(np.flatnonzero(free[1:] != free[:-1]), size)
+        return int(turns[key][np.searchsorted(turns[key], t)])
 
     def after_switch(t: int, who: int) -> float:
         """Cost from t on when one of two free machines switches now and the other may follow."""
         entered, other, column = 1 - state[who], state[1 - who], p + who * count
         wait = int(solved.held[t, entered, machine[who]])
         potential = solved.sums[t, state[who], other, column] - solved.sums[t, entered, other, column]
-        later = cost_from(t, wait, other, entered, 1 - who)
+        later = value[t, wait, other, entered, p + (1 - who) * count]
         return float(later + solved.switch_eur[t, entered, machine[who]] + potential)
 
     state = [int(tables.initially_on[m]) for m in machine]
@@ -337,14 +338,18 @@ def _trace(solved: _Solved, tables: Tables, pairs: Pairs, p: int, initial: Ints)
         filled = t
         if t == size:
             return series[0], series[1]
-        one = 0 if free_at[0] <= t else 1
-        left = max(free_at[1 - one] - t, 0)
-        # Staying costs nothing, so as long as the value does not change it is the best.
-        own, other = state[one], state[1 - one]
-        if cost_from(t, left, own, other, one) == cost_from(t + 1, max(left - 1, 0), own, other, one):
-            t += 1
-            continue
-        if left == 0:
+        if max(free_at) <= t:
+            turn = next_turn(t)
+            if turn > t:
+                t = turn
+                continue
             one = 0 if after_switch(t, 0) <= after_switch(t, 1) else 1
+        else:
+            one = 0 if free_at[0] <= t else 1
+            left = free_at[1 - one] - t
+            states = state[one], state[1 - one], p + one * count
+            if value[(t, left, *states)] == value[(t + 1, left - 1, *states)]:
+                t += 1
+                continue
         state[one] = 1 - state[one]
         free_at[one] = t + int(solved.held[t, state[one], machine[one]])
