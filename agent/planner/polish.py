@@ -19,6 +19,8 @@ from agent.planner.tables import Bools, Floats, Ints, Tables
 from agent.planner.two_machines import Pairs, pair_costs
 
 _KEEP_PER_BLOCK = 3
+# The work of proposing exchanges grows with the square of the machines.
+_EXCHANGING_MACHINES = 30
 
 
 class Change(NamedTuple):
@@ -55,7 +57,9 @@ def changes(stage: Stage, on: Bools, *, least_gain_eur: float, with_pairs: bool)
 
 
 def _exchanges(stage: Stage, on: Bools, left: Floats, right: Floats, least_gain_eur: float) -> list[Change]:
-    first, second = np.triu_indices(stage.tables.count, 1)
+    machines = _switching_most(stage.tables, on)
+    rows, columns = np.triu_indices(len(machines), 1)
+    first, second = machines[rows], machines[columns]
     costs = pair_costs(stage, on, Pairs(first, second))
     found: list[Change] = []
     for index, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
@@ -70,6 +74,15 @@ def _exchanges(stage: Stage, on: Bools, left: Floats, right: Floats, least_gain_
             gain, left[:, a] + left[:, b], right[:, a] + right[:, b], block, (a, b), least_gain_eur
         )
     return found
+
+
+def _switching_most(tables: Tables, on: Bools) -> Ints:
+    """The machines that exchange intervals: all, or on a very large station those that switch most."""
+    if tables.count <= _EXCHANGING_MACHINES:
+        return np.arange(tables.count)
+    before = np.vstack([tables.initially_on[None, :], on[:-1]])
+    switches = (on != before).sum(axis=0)
+    return np.sort(np.argsort(-switches, kind="stable")[:_EXCHANGING_MACHINES])
 
 
 def _edge_costs(tables: Tables, on: Bools) -> tuple[Floats, Floats]:
