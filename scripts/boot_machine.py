@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HIERARCHIES = ("systemd", "unified", "memory", "cpu", "cpuset", "pids")
-SUITE = "bookworm"
+# Debian releases, and the Python that each brings.
+SUITES = {"bookworm": "3.11", "trixie": "3.13"}
 PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps"
 TOOLS = ("debootstrap", "systemd-nspawn", "ip", "nsenter", "mount")
 
@@ -60,15 +61,15 @@ def why_not() -> str:
     return ""
 
 
-def base_root(cache: Path) -> Path:
+def base_root(cache: Path, suite: str) -> Path:
     """A minimal Debian, made once. Raises LabError with the end of debootstrap's words."""
-    base = cache / SUITE
+    base = cache / suite
     if (base / ".complete").exists():
         return base
-    say(f"boot-test: making a minimal {SUITE} in {base} (one to three minutes, once)")
+    say(f"boot-test: making a minimal {suite} in {base} (one to three minutes, once)")
     shutil.rmtree(base, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(base), *_mirror()]
+    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(base), *_mirror()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"debootstrap failed:\n{done.stdout[-1500:]}{done.stderr[-500:]}")
@@ -215,9 +216,9 @@ class Machine:
 
 
 @contextmanager
-def machine(cache: Path, work: Path) -> Iterator[Machine]:
+def machine(cache: Path, work: Path, suite: str) -> Iterator[Machine]:
     """A machine with an empty disk above the kept root, gone at the end."""
-    made = Machine(base_root(cache), work)
+    made = Machine(base_root(cache, suite), work)
     try:
         yield made
     finally:

@@ -192,6 +192,30 @@ def test_a_standing_reads_its_job_and_leaves_out_what_is_none():
     assert [(job.id, job.state, job.share, len(job.reason)) for job in jobs] == [("j", State.TRIAL, 1.0, 500)]
 
 
+def test_what_runs_is_read_by_release_or_hash_as_the_kind_has_it():
+    sha256 = "ab" * 32
+    standing = read_standing(
+        {
+            "running": {
+                "agent": {"version": "1.4.0", "release": RELEASE},
+                "config": {"sha256": sha256},
+                "models": {"air.demand_m3_min": {"sha256": sha256}},
+            }
+        }
+    )
+    config = (Target("config/a/site.toml", sha256, 1),)
+    model = (Target("models/a/air.demand_m3_min.onnx", sha256, 1),)
+    other = tuple(target._replace(sha256="cd" * 32) for target in (*config, *model))
+
+    assert standing.runs(Kind.AGENT, RELEASE, ())
+    assert standing.runs(Kind.CONFIG, "", config)
+    assert standing.runs(Kind.MODEL, "", model)
+    assert not standing.runs(Kind.AGENT, "1.5.0-3fa9c2d1", ())
+    assert not standing.runs(Kind.CONFIG, "", other[:1])
+    assert not standing.runs(Kind.MODEL, "", other[1:])
+    assert not read_standing({}).runs(Kind.MODEL, "", model)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172800, "2 d")],

@@ -256,6 +256,12 @@ def test_a_good_release_reaches_all_and_a_bad_one_stops_at_the_canary_though_the
         until(lambda: stands("bad").phase is Phase.STOPPED)
         # The site's row tells what it runs now: the release before, read from what runs.
         until(lambda: fleet.sites[SITES[4]].gateway.release == good)
+
+        ill = [*start, "--id", "ill", "--release", operator.publish("2.2.0", "ails"), "--canary", SITES[6]]
+        assert main([*ill, "--trial-s", "3", "--why", "a test"]) == 0
+        until(lambda: stands("ill").phase is Phase.STOPPED)
+        until(lambda: fleet.sites[SITES[6]].gateway.release == good)
+        told_ill = stands("ill")
         service.terminate()
         assert service.wait(20) == 0
         told_stopped = stands("bad")
@@ -264,7 +270,11 @@ def test_a_good_release_reaches_all_and_a_bad_one_stops_at_the_canary_though_the
     assert [site.gateway.installed_jobs[0] for site in fleet.sites.values()] == [
         f"good-{each}" for each in SITES
     ]
-    assert [each for each in SITES if len(fleet.sites[each].gateway.installed_jobs) == 2] == [SITES[4]]
+    assert [each for each in SITES if len(fleet.sites[each].gateway.installed_jobs) == 2] == [
+        SITES[4],
+        SITES[6],
+    ]
+    assert told_ill.rows[SITES[6]].reason == "not healthy within its trial: no plan was made for air"
     assert {site.gateway.release for site in fleet.sites.values()} == {good}
     assert good != FIRST_RELEASE
     assert told_stopped.rows[SITES[4]].reason == "crash loop: 3 starts"
