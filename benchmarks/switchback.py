@@ -4,7 +4,7 @@ Each world lives three kinds of lives under the same weather: the old schedule a
 time (their energies give the truth), and tests that switch between them. No planner is involved: the meter is judged,
 with all its carry-over of heat, not the agent.
 
-usage: .venv/bin/python benchmarks/switchback.py [--worlds 8] [--tests 3] [--blocks 3 7] [--days 84]
+usage: .venv/bin/python benchmarks/switchback.py [--worlds 8] [--tests 3] [--blocks 3 5] [--days 84]
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def live(world: World, site: Site, test: Sequence[Day], turn: Turn, seed: int) -
         for name, zone in world.hvac.zones.items():
             unit = twin.units[zone.unit]
             beat = beat % 60000.0 + 1.0
-            unit.write_heartbeat(beat, (at - start).total_seconds() + 2 * 86400.0)
+            unit.panel.write_heartbeat(beat, (at - start).total_seconds() + 2 * 86400.0)
             local = at + LEAD
             # The old schedule keeps comfort from 05:00 to 23:00 whatever the day; the better one follows people.
             comfort = (
@@ -65,9 +65,9 @@ def live(world: World, site: Site, test: Sequence[Day], turn: Turn, seed: int) -
             )
             low = zone.comfort_low_degc if comfort else zone.setback_low_degc
             high = zone.comfort_high_degc if comfort else zone.setback_high_degc
-            unit.write_setpoint(name, "cooling", 40.0)
-            unit.write_setpoint(name, "heating", low)
-            unit.write_setpoint(name, "cooling", high)
+            unit.panel.write_setpoint(name, "cooling", 40.0)
+            unit.panel.write_setpoint(name, "heating", low)
+            unit.panel.write_setpoint(name, "cooling", high)
         at += STEP
         twin.advance_to(at)
         seen.append((twin.outdoor.temp_degc, twin.outdoor.sun_w_m2))
@@ -104,7 +104,7 @@ def main() -> int:
     )
     parser.add_argument("--worlds", type=int, default=8)
     parser.add_argument("--tests", type=int, default=3)
-    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 7])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 5])
     parser.add_argument("--days", type=int, default=84)
     options = parser.parse_args()
     began = cpu_s()

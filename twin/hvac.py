@@ -15,6 +15,7 @@ from typing import Protocol
 from agent.config.site import Hvac, Site, Unit, Zone, ZoneModel
 from agent.planner.hvac_model import ZoneStepModel, next_temps, zone_step_model
 from agent.planner.hvac_schedule import is_occupied
+from twin.hvac_kinds import role_reads, role_writes, unit_twins
 from twin.hvac_unit import UnitTwin
 from twin.weather import Conditions, Weather
 
@@ -108,15 +109,9 @@ class HvacTwin:
         rng = random.Random(seed)
         first_at = start_at.astimezone(UTC) - timedelta(days=warm_up_days)
         self.weather = weather or Weather(start_at=first_at, seed=seed, timezone=site.site.timezone)
-        self.units = {
-            name: UnitTwin(
-                (units or hvac.units)[name],
-                {z: zone for z, zone in hvac.zones.items() if zone.unit == name},
-            )
-            for name in hvac.units
-        }
+        self.units = unit_twins(hvac, units)
         self.zones: Mapping[str, ZonePhysics] = (
-            make_zones(self.units, rng)
+            make_zones({n: u for n, u in self.units.items() if isinstance(u, UnitTwin)}, rng)
             if make_zones is not None
             else {
                 name: ZoneTwin(zone, hvac.units[zone.unit], rng=rng, model_error=model_error)
@@ -175,7 +170,7 @@ class HvacTwin:
 
     def remote(self, unit: str) -> bool:
         """Whether the agent's orders are in force at a unit."""
-        return self.units[unit].remote(self._asked_s)
+        return self.units[unit].panel.remote(self._asked_s)
 
     def advance_to(self, at: datetime) -> None:
         """Live until `at`, in whole steps; the rest of a step waits for the next call."""
@@ -205,11 +200,12 @@ class HvacTwin:
         self._day = at.toordinal()
         occupied = {name: zone.occupied for name, zone in self.zones.items()}
         temps = {name: zone.air_degc for name, zone in self.zones.items()}
+        heats: dict[str, float] = dict.fromkeys(self.zones, 0.0)
         for unit in self.units.values():
-            heats = unit.step(STEP_S, now_s, temps, occupied, self.outdoor.temp_degc)
-            for name, heat_kw in heats.items():
-                zone = self.zones[name]
-                zone.step(self.outdoor, heat_kw)
+            for name, kw in unit.step(STEP_S, now_s, temps, occupied, self.outdoor.temp_degc).items():
+                heats[name] += kw
+        for name, zone in self.zones.items():
+            zone.step(self.outdoor, heats[name])
 
     def _read_table(self) -> dict[str, Callable[[], float | None]]:
         reads: dict[str, Callable[[], float | None]] = {}
@@ -225,15 +221,7 @@ class HvacTwin:
                     reads[tag] = read
         for name, unit in self.hvac.units.items():
             device = self.units[name]
-            for tag, read in (
-                (unit.power, lambda d=device: d.power_kw),
-                (unit.enable, lambda d=device: float(d.enable)),
-                (unit.heartbeat, lambda d=device: d.heartbeat),
-                (f"{unit.device}.running", lambda d=device: float(d.fan_on)),
-                (f"{unit.device}.supply_temp", lambda d=device: d.supply_degc),
-            ):
-                if tag is not None:
-                    reads[tag] = read
+            reads.update(role_reads(unit, device))
         if self.hvac.outdoor_temp is not None:
             reads[self.hvac.outdoor_temp] = lambda: self.outdoor.temp_degc
         if self.hvac.solar is not None:
@@ -246,13 +234,12 @@ class HvacTwin:
             unit = self.units[zone.unit]
             for tag, side in ((zone.heating_setpoint, "heating"), (zone.cooling_setpoint, "cooling")):
                 if tag is not None:
-                    writes[tag] = lambda v, u=unit, n=name, s=side: u.write_setpoint(n, s, v)  # type: ignore[misc]
+                    writes[tag] = lambda v, u=unit, n=name, s=side: u.panel.write_setpoint(n, s, v)  # type: ignore[misc]
         for name, settings in self.hvac.units.items():
             device = self.units[name]
-            if settings.enable is not None:
-                writes[settings.enable] = device.write_enable
+            writes.update(role_writes(settings, device))
             if settings.heartbeat is not None:
-                writes[settings.heartbeat] = lambda v, d=device: d.write_heartbeat(v, self._asked_s)  # type: ignore[misc]
+                writes[settings.heartbeat] = lambda v, d=device: d.panel.write_heartbeat(v, self._asked_s)  # type: ignore[misc]
         return writes
 
 

@@ -13,53 +13,15 @@ from agent.planner.hvac_model import (
     heating_capacity_kw,
     heating_cop,
 )
+from twin.hvac_panel import UnitPanel, ZoneThermostat
 
-DEAD_BAND_K = 0.5  # on half of it beyond the set-point, off half of it on the other side
-PROPORTIONAL_K = 1.0  # full output this far beyond the set-point
 LEAST_SHARE = 0.25  # staged or inverter compressors give no less
 COIL_K = 11.0  # supply to return air at full output: 10-12 K is what air conditioning is laid out for
 START_DELAY_S = 60.0  # fan before compressor
 CYCLING_LOSS = 0.12  # lost at least output against full output, by COP
+# An economiser opens outdoor air while it is this much cooler than the room, and never above the lock-out.
+ECONOMISER_K, ECONOMISER_LOCKOUT_DEGC = 2.0, 18.0
 FREEZE_DEGC = 5.0  # below, a zone is heated whoever has switched the unit off
-SETPOINT_RANGE_DEGC = (4.0, 40.0)
-LEAST_SPREAD_K = 0.5  # a thermostat refuses set-points that would fight each other
-
-
-class ZoneThermostat:
-    """Set-points of a zone as its controller holds them: the written ones and the own programme."""
-
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
-        self.heating_degc, self.cooling_degc = self.programme(occupied=False)
-        self.written = False
-        self.calling = 0  # 1 heating, -1 cooling
-        self._programme_occupied: bool | None = None
-
-    def programme(self, *, occupied: bool) -> tuple[float, float]:
-        """Own day programme: comfort with people, set-back without, [degC]."""
-        if occupied:
-            return self.zone.comfort_low_degc, self.zone.comfort_high_degc
-        return self.zone.setback_low_degc, self.zone.setback_high_degc
-
-    def follow_programme(self, *, occupied: bool) -> None:
-        """Local control: each change of the programme goes into the registers, over what stands there."""
-        if occupied != self._programme_occupied or self.written:
-            self.heating_degc, self.cooling_degc = self.programme(occupied=occupied)
-        self._programme_occupied, self.written = occupied, False
-
-    def demand(self, temp_degc: float) -> float:
-        """Output asked for: positive heating, negative cooling, 0..1 in size."""
-        half = 0.5 * DEAD_BAND_K
-        cold, warm = self.heating_degc - temp_degc, temp_degc - self.cooling_degc
-        if cold > half or (self.calling > 0 and cold > -half):
-            self.calling = 1
-        elif warm > half or (self.calling < 0 and warm > -half):
-            self.calling = -1
-        else:
-            self.calling = 0
-            return 0.0
-        beyond = (cold if self.calling > 0 else warm) + half
-        return self.calling * min(1.0, max(0.0, beyond / PROPORTIONAL_K))
 
 
 class UnitTwin:
@@ -67,47 +29,33 @@ class UnitTwin:
 
     def __init__(self, unit: Unit, zones: Mapping[str, Zone]) -> None:
         self.unit = unit
-        self.thermostats = {name: ZoneThermostat(zone) for name, zone in zones.items()}
-        self.enable = True
-        self.heartbeat = 0.0
+        self.panel = UnitPanel(unit, zones)
         self.energy_kwh = 0.0
         self.starts = 0
         self.power_kw = 0.0
         self.fan_on = False
         self.supply_degc: float | None = None
         self.mode = 0  # of the compressor or burner: 1 heating, -1 cooling, 0 standing
-        self._beat_at_s: float | None = None
         self._mode_s = 1e9  # since the last start or stop
         self._call_s = 0.0
+        self.free_share = 0.0  # of the cooling that outdoor air gives
 
-    def remote(self, now_s: float) -> bool:
-        """Whether the agent's set-points are in force: its heartbeat moves, or the unit has none."""
-        if self.unit.heartbeat is None or self.unit.dead_man_s is None:
-            return True
-        return self._beat_at_s is not None and now_s - self._beat_at_s < self.unit.dead_man_s
+    @property
+    def thermostats(self) -> Mapping[str, ZoneThermostat]:
+        return self.panel.thermostats
 
-    def write_heartbeat(self, value: float, now_s: float) -> bool:
-        if value != self.heartbeat:
-            self._beat_at_s = now_s
-        self.heartbeat = value
-        return True
+    @property
+    def enable(self) -> bool:
+        return self.panel.enable
 
-    def write_enable(self, value: float) -> bool:
-        if value not in {0.0, 1.0}:
-            return False
-        self.enable = value == 1.0
-        return True
-
-    def write_setpoint(self, zone: str, side: str, value: float) -> bool:
-        """Refused outside the controller's range or where heating would reach cooling."""
-        thermostat = self.thermostats[zone]
-        low, high = SETPOINT_RANGE_DEGC
-        heating = value if side == "heating" else thermostat.heating_degc
-        cooling = value if side == "cooling" else thermostat.cooling_degc
-        if not low <= value <= high or heating > cooling - LEAST_SPREAD_K:
-            return False
-        thermostat.heating_degc, thermostat.cooling_degc, thermostat.written = heating, cooling, True
-        return True
+    @property
+    def points(self) -> Mapping[str, float | None]:
+        """What its controller shows beside the roles of site.toml, by point name."""
+        return {
+            "running": float(self.fan_on),
+            "supply_temp": self.supply_degc,
+            "free_cooling": self.free_share,
+        }
 
     def step(
         self,
@@ -118,14 +66,12 @@ class UnitTwin:
         outdoor_degc: float,
     ) -> dict[str, float]:
         """Live for `step_s`; heat into each zone, [kW], negative in cooling."""
-        if not self.remote(now_s):
-            self.enable = True
-            for name, thermostat in self.thermostats.items():
-                thermostat.follow_programme(occupied=occupied[name])
+        self.panel.follow(now_s, occupied)
         asked = {name: t.demand(temps_degc[name]) for name, t in self.thermostats.items()}
         if not self.enable:
             asked = {name: float(temps_degc[name] < FREEZE_DEGC) for name in asked}
         mode = self._next_mode(step_s, asked)
+        self.free_share = self._outdoor_air(mode, temps_degc, outdoor_degc)
         calls = {name: abs(value) for name, value in asked.items() if value * mode > 0}
         heats, electric_kw = self._deliver(mode, calls, outdoor_degc)
         people = self.enable and any(occupied[name] for name in self.thermostats)
@@ -134,6 +80,13 @@ class UnitTwin:
         self.power_kw = electric_kw + (self.unit.fan_kw if self.fan_on else 0.0)
         self.energy_kwh += self.power_kw * step_s / 3600.0
         return heats
+
+    def _outdoor_air(self, mode: int, temps_degc: Mapping[str, float], outdoor_degc: float) -> float:
+        """Share of the cooling that the economiser takes over."""
+        if not self.unit.economiser or mode >= 0 or outdoor_degc > ECONOMISER_LOCKOUT_DEGC:
+            return 0.0
+        back = sum(temps_degc[name] for name in self.thermostats) / max(len(self.thermostats), 1)
+        return min(1.0, max(0.0, (back - ECONOMISER_K - outdoor_degc) / COIL_K))
 
     def _supply_degc(self, temps_degc: Mapping[str, float], heat_kw: float) -> float:
         """Supply air: the return air moved by the coil, the fan sized for `COIL_K` at full output."""
@@ -176,4 +129,4 @@ class UnitTwin:
         for name, weight in open_.items():
             heats[name] = mode * heat_kw * weight / total
         loss = 1.0 - CYCLING_LOSS * (1.0 - share)
-        return heats, heat_kw / (float(cop) * loss)
+        return heats, (1.0 - self.free_share) * heat_kw / (float(cop) * loss)

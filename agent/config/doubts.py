@@ -51,7 +51,7 @@ def doubts(site: Site) -> Iterator[Fault]:
         served = {zone.unit for zone in site.hvac.zones.values()}
         for name, unit in site.hvac.units.items():
             yield from _starts(("hvac", "units", name), f"unit '{name}'", unit)
-            if name not in served:
+            if name not in served and not unit.serves:
                 yield Fault(
                     ("hvac", "units", name),
                     f"unit '{name}' serves no zone, so nothing is planned for it",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agent.config.fault import Fault
 from agent.config.rules_air import dead_man, heartbeat_pace
+from agent.config.rules_hvac_kinds import kind_faults
 from agent.config.rules_tags import unknown_device
 from agent.config.site import Hvac, Site, Unit, Zone
 from agent.config.uses import has_own_life
@@ -21,6 +22,7 @@ def hvac_faults(site: Site) -> Iterator[Fault]:
     hvac = site.hvac
     if hvac is None:
         return
+    yield from kind_faults(hvac)
     yield from _weather(site, hvac)
     yield from _switchback(hvac)
     for name, unit in hvac.units.items():
@@ -83,6 +85,12 @@ def _switchback(hvac: Hvac) -> Iterator[Fault]:
             "are the least that any figure can come from",
             f"set days = {8 * test.block_days} or more",
         )
+    if test.block_days == 7:
+        yield Fault(
+            ("hvac", "switchback", "block_days"),
+            "blocks of 7 days begin on the same day of the week, and that day, the first of each, is never counted",
+            "set block_days = 5",
+        )
     if hvac.mode != "control":
         yield Fault(
             ("hvac", "switchback"),
@@ -114,7 +122,7 @@ def _unit_in_control(site: Site, hvac: Hvac, place: Place, name: str, unit: Unit
                 'has no such word, left_behind = "comfort"; or set mode = "advise"',
                 table=True,
             )
-    if not unit.cooling_kw and not unit.heating_kw:
+    if unit.kind != "ventilation" and not unit.cooling_kw and not unit.heating_kw:
         yield Fault(
             place,
             f"unit '{name}' neither heats nor cools: cooling_kw and heating_kw are 0",

@@ -219,6 +219,16 @@ class Unit(Part):
     """[hvac.units.X]: a rooftop unit, air handler or similar."""
 
     device: Identifier = Field(description="Device that carries its points.")
+    kind: Literal["rooftop", "air-handler", "chiller", "ventilation"] = Field(
+        default="rooftop",
+        description="Rooftop unit; air handler with boxes that vary the air of each zone; chiller plant; ventilation "
+        "by CO2.",
+    )
+    serves: tuple[Identifier, ...] = Field(
+        default=(),
+        strict=False,
+        description="Chiller: units it feeds with water. Ventilation: zones it airs.",
+    )
     power: TagId | None = Field(default=None, description="Electrical power.")
     enable: TagId | None = Field(default=None, description="Unit enable, written.")
     heartbeat: TagId | None = Field(default=None, description="Word that the agent counts up.")
@@ -234,6 +244,24 @@ class Unit(Part):
         default=3.0, gt=0, le=12, description="Likewise in heating; 1 for electric, boiler at its efficiency."
     )
     fan_kw: float = Field(default=0.0, ge=0, description="Supply fan.")
+    supply_temp: TagId | None = Field(default=None, description="Supply air or water temperature.")
+    supply_setpoint: TagId | None = Field(
+        default=None, description="Air handler, chiller: its set-point, read and written."
+    )
+    supply_low_degc: float | None = Field(
+        default=None,
+        ge=3,
+        le=40,
+        description="Coldest supply set-point, as laid out: 13 for air, 7 for water.",
+    )
+    supply_high_degc: float | None = Field(
+        default=None, ge=3, le=40, description="Warmest supply set-point that still dries the air."
+    )
+    co2: TagId | None = Field(default=None, description="Ventilation: CO2 of the extract or the worst zone.")
+    co2_setpoint: TagId | None = Field(default=None, description="Its set-point, read and written.")
+    co2_low_ppm: float = Field(default=800.0, ge=450, le=2000, description="CO2 set-point with people.")
+    co2_high_ppm: float = Field(default=1000.0, ge=450, le=2000, description="CO2 set-point without.")
+    economiser: bool = Field(default=False, description="Cools with outdoor air while that is cold; twin.")
     min_run_s: float = Field(default=600.0, ge=0, description="Least run time.")
     min_stop_s: float = Field(default=600.0, ge=0, description="Least stop time.")
     max_starts_per_hour: int = Field(default=4, ge=1, le=30, description="Start limit.")
@@ -329,7 +357,10 @@ class Switchback(Part):
     begin: date = Field(description="First local day: 2026-05-04.")
     days: int = Field(default=84, ge=24, le=400, description="Length of the test; 12 weeks and more.")
     block_days: int = Field(
-        default=7, ge=3, le=14, description="Days in a row under one control; the first does not count."
+        default=5,
+        ge=3,
+        le=13,
+        description="Days in a row under one control, not 7; the first does not count.",
     )
     seed: int = Field(default=1, ge=0, description="Of the lots that are drawn for the order.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.config.site import READ_ROLES, WRITE_ROLES, Hvac, Machine, Site, Station
+from agent.config.site import READ_ROLES, WRITE_ROLES, Hvac, Machine, Site, Station, Unit
 from agent.config.where import Place
 
 _SWITCH = ("bool", "")
@@ -126,6 +126,7 @@ def _hvac(hvac: Hvac) -> Iterator[Use]:
                     alone=key not in SHAREABLE,
                     must_write=values,
                 )
+        yield from _plant(("hvac", "units", name), name, unit, armed=armed)
     for name, zone in hvac.zones.items():
         place = ("hvac", "zones", name)
         yield Use(zone.temp, (*place, "temp"), f"temperature of zone '{name}'", ("degC",), alone=False)
@@ -142,6 +143,28 @@ def _hvac(hvac: Hvac) -> Iterator[Use]:
             yield Use(
                 zone.occupied, (*place, "occupied"), f"occupancy of zone '{name}'", _SWITCH, alone=False
             )
+
+
+def _plant(place: Place, name: str, unit: Unit, *, armed: bool) -> Iterator[Use]:
+    """Supply temperature and CO2 of a unit: what is read, and what is commanded."""
+    if unit.supply_temp is not None:
+        yield Use(
+            unit.supply_temp,
+            (*place, "supply_temp"),
+            f"supply temperature of unit '{name}'",
+            ("degC",),
+            alone=False,
+        )
+    if unit.co2 is not None:
+        yield Use(unit.co2, (*place, "co2"), f"CO2 of unit '{name}'", ("ppm",), alone=False)
+    supply = tuple(v for v in (unit.supply_low_degc, unit.supply_high_degc) if v is not None)
+    for key, tag, units, values in (
+        ("supply_setpoint", unit.supply_setpoint, ("degC",), supply),
+        ("co2_setpoint", unit.co2_setpoint, ("ppm",), (unit.co2_low_ppm, unit.co2_high_ppm)),
+    ):
+        if tag is not None:
+            purpose = f"'{key}' of unit '{name}'"
+            yield Use(tag, (*place, key), purpose, units, written=True, armed=armed, must_write=values)
 
 
 def has_own_life(site: Site, device: str) -> bool:

@@ -11,8 +11,17 @@ from datetime import datetime, timedelta
 
 from agent.config.parts import Point
 from agent.config.site import Hvac, Unit, Zone
-from agent.control.comfort_limits import allowed, danger, device_range, edges, may_follow, stepped
+from agent.control.comfort_limits import (
+    allowed,
+    danger,
+    device_range,
+    edges,
+    may_follow,
+    served_zones,
+    stepped,
+)
 from agent.control.comfort_sensor import SensorWatch
+from agent.control.comfort_supply import PlantSetpoint, ZoneCall, next_supply
 from agent.control.comfort_units import UnitSwitch
 from agent.domain import Command, Refusal, Snapshot, ZoneStep
 from agent.planner.hvac_schedule import is_occupied
@@ -20,6 +29,8 @@ from agent.planner.hvac_schedule import is_occupied
 # Set-points are supervisory: a command not sent within this time waits for the next tick.
 _LIFE = timedelta(seconds=60)
 _SAME_K = 0.05
+_SAME_PPM = 5.0
+_AIR_AHEAD = timedelta(minutes=30)
 # A write that did not come through is tried again after this long: set-points wear the device's memory.
 _RETRY = timedelta(minutes=5)
 
@@ -56,6 +67,7 @@ class ComfortGuard:
         self._watch = {name: SensorWatch() for name in hvac.zones}
         self._past = {name: _ZonePast() for name in hvac.zones}
         self._units = {name: UnitSwitch(unit, self._hold) for name, unit in hvac.units.items()}
+        self._plant = self._plant_setpoints(points or {})
         self._owed: dict[str, datetime] = {}
         self._beat = 0
         self._now: datetime | None = None
@@ -101,6 +113,9 @@ class ComfortGuard:
             refused = self._steer(out, name, zone, unit, snapshot, step, plan_id, people=people, peril=peril)
             if refused:
                 refusals.append(Refusal(name, "set-points", refused))
+        steered = {name for name in self._hvac.zones if steps.get(name) is not None}
+        full = {n for n, zone in self._hvac.zones.items() if self._people(zone, snapshot)}
+        self._steer_plant(out, snapshot, steered, full, wishes, needed, plan_id)
         self._switch(out, refusals, snapshot, wishes, needed, urgent, plan_id)
         return out + self._pay_owed(snapshot), refusals
 
@@ -115,6 +130,9 @@ class ComfortGuard:
                 self._past[name].asked.pop(tag, None)
         for switch in self._units.values():
             switch.wrote(tag, value, self._now)
+        for points in self._plant.values():
+            for point in points:
+                point.wrote(tag, value, self._now)
 
     def hand_back_all(self, snapshot: Snapshot) -> list[Command]:
         """Every written point of every zone and unit back to what stood there."""
@@ -122,6 +140,9 @@ class ComfortGuard:
             self._hand_back(name)
         for switch in self._units.values():
             self._give_back(switch.release())
+        for points in self._plant.values():
+            for point in points:
+                self._give_back(point.release())
         return self._pay_owed(snapshot, again=True)
 
     def owed(self, snapshot: Snapshot) -> list[Command]:
@@ -188,6 +209,71 @@ class ComfortGuard:
                 self._past[name].asked[tag] = value, snapshot.at
                 out.append(Command(tag, round(value, 3), snapshot.at + _LIFE, reason, plan_id))
         return ""
+
+    def _plant_setpoints(self, points: Mapping[str, Point]) -> dict[str, list[PlantSetpoint]]:
+        """Supply and CO2 set-points by unit, as far as they may be written."""
+        return {
+            name: [
+                PlantSetpoint(tag, device_range(points.get(tag)), self._hold, same)
+                for tag, same in ((unit.supply_setpoint, _SAME_K), (unit.co2_setpoint, _SAME_PPM))
+                if tag is not None and tag in self._writable
+            ]
+            for name, unit in self._hvac.units.items()
+        }
+
+    def _steer_plant(
+        self,
+        out: list[Command],
+        snapshot: Snapshot,
+        steered: set[str],
+        people: set[str],
+        wishes: dict[str, list[bool]],
+        needed: set[str],
+        plan_id: str,
+    ) -> None:
+        """Supply temperatures and CO2 of units, and whether plant without zones of its own is wanted."""
+        for name, unit in self._hvac.units.items():
+            served = served_zones(self._hvac, name)
+            if not served & steered:
+                for point in self._plant[name]:
+                    self._give_back(point.release())
+                continue
+            if unit.kind == "chiller":
+                wishes[name] = [on for fed in unit.serves for on in wishes.get(fed, [])]
+                if served - steered or any(fed in needed for fed in unit.serves):
+                    needed.add(name)
+            elif unit.kind == "ventilation":
+                # Fresh air is never traded away: on with people, and half an hour before they come.
+                soon = snapshot.at + _AIR_AHEAD
+                due = any(is_occupied(self._hvac.zones[zone], self._timezone, soon) for zone in served)
+                wishes[name] = [due]
+                if served & people:
+                    needed.add(name)
+            alone = self._units[name].was_alone(snapshot.at)
+            for point in self._plant[name]:
+                value, reason = self._plant_value(unit, point, snapshot, served, people)
+                if value is None or (put := point.put(snapshot, value, alone=alone)) is None:
+                    continue
+                out.append(Command(point.tag, put, snapshot.at + _LIFE, reason, plan_id))
+
+    def _plant_value(
+        self, unit: Unit, point: PlantSetpoint, snapshot: Snapshot, served: set[str], people: set[str]
+    ) -> tuple[float | None, str]:
+        if point.tag == unit.co2_setpoint:
+            full = bool(served & people)
+            return (unit.co2_low_ppm, "people are in") if full else (unit.co2_high_ppm, "nobody is in")
+        if not point.due(snapshot.at):
+            return None, ""
+        zones = self._hvac.zones
+        calls = [
+            ZoneCall(
+                self._watch[name].value_degc,
+                snapshot.value(zones[name].heating_setpoint),
+                snapshot.value(zones[name].cooling_setpoint),
+            )
+            for name in served
+        ]
+        return next_supply(unit, point.standing(snapshot), calls), "supply reset: trim and respond"
 
     def _standing(self, name: str, tag: str, snapshot: Snapshot) -> float | None:
         """What stands in the device: as read since the last write, else as written."""

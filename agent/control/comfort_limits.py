@@ -54,6 +54,15 @@ def as_left_behind(hvac: Hvac) -> Hvac:
     return hvac.model_copy(update={"zones": zones})
 
 
+def served_zones(hvac: Hvac, name: str) -> set[str]:
+    """Zones that hang on a unit: its own, those of the units on a chiller's water, those that ventilation airs."""
+    unit = hvac.units[name]
+    if unit.kind == "ventilation":
+        return set(unit.serves) & set(hvac.zones)
+    units = set(unit.serves) if unit.kind == "chiller" else {name}
+    return {zone for zone, settings in hvac.zones.items() if settings.unit in units}
+
+
 def edges(zone: Zone, unit: Unit | None, *, people: bool) -> tuple[float, float]:
     """The lowest heating and the highest cooling set-point that may stand now, [degC]."""
     low = min(zone.setback_low_degc, zone.comfort_low_degc)

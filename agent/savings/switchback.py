@@ -1,7 +1,8 @@
 """What the agent saved in heating and cooling, from days given to it and to the site's own control by turns.
 
-E = (work or rest + heating degrees + cooling degrees + sun) x (1 - saving where the agent ruled), by least squares over
-days that begin when people come; the first day of each block, which still pays for the block before, is left out. The
+E = (kind of day + heating degrees + cooling degrees + sun) x (1 - saving where the agent ruled), by least squares over
+days that begin when people come; the first day of each block, which still pays for the block before, is left out. Work
+after rest, other work and rest have a saving each, weighed to the calendar: what a week-end saves is paid on Monday. The
 interval is a bootstrap over whole blocks: days of one block resemble each other, and no formula need know how much.
 Source of the rules: docs/hvac.md, "What it saves".
 """
@@ -71,7 +72,8 @@ class Switchback:
 
 def analyse(measured: Sequence[SwitchDay], *, seed: int = 0) -> Switchback | Unsupported:
     """The saving with its interval, or why there is none. Days in the order of time."""
-    days = [day for day in measured if not day.day.first]
+    chosen = [index for index, day in enumerate(measured) if not day.day.first]
+    days = [measured[index] for index in chosen]
     blocks: dict[Arm, int] = {
         "agent": len({d.day.block for d in days if d.day.arm == "agent"}),
         "site": len({d.day.block for d in days if d.day.arm == "site"}),
@@ -92,25 +94,32 @@ def analyse(measured: Sequence[SwitchDay], *, seed: int = 0) -> Switchback | Uns
             "let the test run on until both have seen the same weather",
         )
     energy = np.array([day.energy_kwh for day in days])
-    changes = _change_points(days, on, energy)
-    x = _columns(days, *changes)
-    saved, beta = _fit(x, on, energy)
-    expected = x @ beta
-    residual = energy - expected * (1.0 - saved * on)
+    kinds = _kinds(measured)[chosen]
+    changes = _change_points(days, kinds, on, energy)
+    x = _columns(days, kinds, *changes)
+    fit = _fit(x, kinds, on, energy)
+    expected = x @ fit.beta[0]
+    residual = energy - expected * (1.0 - (kinds @ fit.by_kind[0]) * on)
     free = max(len(days) - x.shape[1] - 1, 1)
     money = np.array([day.cost for day in days])
     discomfort = np.array([day.discomfort_kh for day in days])
     draws = _draws(days, seed)
-    energy_draws = _fits(x, on, energy, draws)[0]
-    cost_saved, cost_beta = _fit(x, on, money)
-    cost_draws = _fits(x, on, money, draws)[0]
+    energy_draws = _fits(x, kinds, on, energy, draws).share
+    cost_fit = _fit(x, kinds, on, money)
+    cost_draws = _fits(x, kinds, on, money, draws).share
     less = float(discomfort[~on].mean() - discomfort[on].mean())
     less_draws = _mean(discomfort, draws * ~on) - _mean(discomfort, draws * on)
     half_kh = _half_width(less_draws, blocks)
     return Switchback(
-        energy=_saving(saved, energy_draws, blocks, float(expected[on].sum()), float(energy[on].sum())),
+        energy=_saving(
+            float(fit.share[0]), energy_draws, blocks, float(expected[on].sum()), float(energy[on].sum())
+        ),
         cost=_saving(
-            cost_saved, cost_draws, blocks, float((x @ cost_beta)[on].sum()), float(money[on].sum())
+            float(cost_fit.share[0]),
+            cost_draws,
+            blocks,
+            float((x @ cost_fit.beta[0])[on].sum()),
+            float(money[on].sum()),
         ),
         discomfort=Discomfort(
             float(discomfort[on].mean()), float(discomfort[~on].mean()), less, less - half_kh, less + half_kh
@@ -161,14 +170,13 @@ def _draws(days: Sequence[SwitchDay], seed: int) -> Floats:
     return counts
 
 
-def _columns(days: Sequence[SwitchDay], heating_below: float, cooling_above: float) -> Floats:
-    """Work day, day of rest, degrees below and above the change points, sun: those that vary."""
-    work = np.array([float(day.occupied_h > 0) for day in days])
+def _columns(days: Sequence[SwitchDay], kinds: Floats, heating_below: float, cooling_above: float) -> Floats:
+    """The kinds of day, degrees below and above the change points, more of them at work, sun: those that vary."""
+    work = 1.0 - kinds[:, 2]
     outdoor = np.array([day.outdoor_degc for day in days])
     sun = np.array([day.sun_w_m2 for day in days])
     columns = [
-        work,
-        1.0 - work,
+        *kinds.T,
         np.maximum(heating_below - outdoor, 0.0),
         np.maximum(outdoor - cooling_above, 0.0),
         np.maximum(outdoor - cooling_above, 0.0) * work,
@@ -178,44 +186,68 @@ def _columns(days: Sequence[SwitchDay], heating_below: float, cooling_above: flo
     return np.column_stack([c for c in columns if np.count_nonzero(c) >= 3])
 
 
-def _change_points(days: Sequence[SwitchDay], on: NDArray[np.bool_], energy: Floats) -> tuple[float, float]:
+def _change_points(
+    days: Sequence[SwitchDay], kinds: Floats, on: NDArray[np.bool_], energy: Floats
+) -> tuple[float, float]:
     """The pair with the least squares, the lower one first."""
     best, chosen = float("inf"), (16.0, 18.0)
     for below in _HEATING_BELOW:
         for above in _COOLING_ABOVE[below <= _COOLING_ABOVE]:
-            x = _columns(days, float(below), float(above))
-            saved, beta = _fit(x, on, energy, rounds=3)
-            error = energy - (x @ beta) * (1.0 - saved * on)
+            x = _columns(days, kinds, float(below), float(above))
+            fit = _fit(x, kinds, on, energy, rounds=3)
+            error = energy - (x @ fit.beta[0]) * (1.0 - (kinds @ fit.by_kind[0]) * on)
             if (squares := float(error @ error)) < best:
                 best, chosen = squares, (float(below), float(above))
     return chosen
 
 
-def _fit(x: Floats, on: NDArray[np.bool_], y: Floats, *, rounds: int = _ROUNDS) -> tuple[float, Floats]:
-    """(saved share, coefficients) of y = x beta (1 - saved on) with every day counted once."""
-    saved, beta = _fits(x, on, y, np.ones((1, len(y))), rounds=rounds)
-    return float(saved[0]), beta[0]
+class _Fit(NamedTuple):
+    """Shares saved, one a kind of day, and coefficients; a row a draw. `share` is weighed to all days of the test."""
+
+    by_kind: Floats
+    beta: Floats
+    share: Floats
+
+
+def _fit(x: Floats, kinds: Floats, on: NDArray[np.bool_], y: Floats, *, rounds: int = _ROUNDS) -> _Fit:
+    """With every day counted once."""
+    return _fits(x, kinds, on, y, np.ones((1, len(y))), rounds=rounds)
 
 
 def _fits(
-    x: Floats, on: NDArray[np.bool_], y: Floats, counts: Floats, *, rounds: int = _ROUNDS
-) -> tuple[Floats, Floats]:
-    """Likewise for each row of `counts` (draws, days): how often each day was drawn. By turns, all draws at once.
+    x: Floats, kinds: Floats, on: NDArray[np.bool_], y: Floats, counts: Floats, *, rounds: int = _ROUNDS
+) -> _Fit:
+    """y = x beta (1 - saved on) for each row of `counts` (draws, days): how often each day was drawn.
 
-    Given the saving the coefficients are least squares, and given those the saving is.
+    By turns, all draws at once: given the savings the coefficients are least squares, and given those the savings are.
     """
     draws, width = len(counts), x.shape[1]
-    saved: Floats = np.zeros(draws)
+    saved: Floats = np.zeros((draws, kinds.shape[1]))
     beta: Floats = np.zeros((draws, width))
     products = (x[:, :, None] * x[:, None, :]).reshape(len(y), -1)
     for _ in range(rounds):
-        scale = 1.0 - saved[:, None] * on
+        scale = 1.0 - (saved @ kinds.T) * on
         normal = ((counts * scale**2) @ products).reshape(draws, width, width)
         # A draw may miss a kind of day altogether: what it says nothing of stays near zero.
         ridge = 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(width)
         beta = np.linalg.solve(normal + ridge, ((counts * scale * y) @ x)[:, :, None])[:, :, 0]
         expected = (beta @ x.T) * on
-        size = (counts * expected**2).sum(axis=1)
-        share = 1.0 - (counts * expected * y).sum(axis=1) / np.where(size > 0.0, size, 1.0)
-        saved = np.where(size > 0.0, np.minimum(share, 0.95), 0.0)
-    return saved, beta
+        square, less = counts * expected**2, counts * expected * (expected - y)
+        total = square.sum(axis=1, keepdims=True)
+        overall = less.sum(axis=1, keepdims=True) / np.where(total > 0.0, total, 1.0)
+        # A kind of day with few of them leans on the others, as if one day more spoke for all.
+        lean = total / np.maximum((counts * on).sum(axis=1, keepdims=True), 1.0)
+        saved = np.minimum((less @ kinds + lean * overall) / np.maximum(square @ kinds + lean, 1e-9), 0.95)
+    whole = beta @ x.T
+    share: Floats = (whole * (saved @ kinds.T)).sum(axis=1) / whole.sum(axis=1)
+    return _Fit(saved, beta, share)
+
+
+def _kinds(measured: Sequence[SwitchDay]) -> Floats:
+    """Work after rest, other work, rest: (days, 3). The saving of a week-end is paid for on Monday."""
+    work = np.array([day.occupied_h > 0 for day in measured])
+    after_rest = np.zeros(len(work), dtype=np.bool_)
+    for index in range(1, len(measured)):
+        apart = measured[index].day.on - measured[index - 1].day.on
+        after_rest[index] = work[index] and not work[index - 1] and apart.days == 1
+    return np.column_stack([after_rest, work & ~after_rest, ~work]).astype(np.float64)

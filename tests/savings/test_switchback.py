@@ -21,7 +21,7 @@ from agent.store.tags import MODE_CODES
 BEGIN = date(2026, 5, 4)
 
 
-def halls(*, block: int = 7, span: int = 84, seed: int = 1) -> Hvac:
+def halls(*, block: int = 5, span: int = 84, seed: int = 1) -> Hvac:
     zone = Zone(unit="u", temp="u.temp", occupancy=(WeekTime(days="mon-fri", from_="06:00", to="18:00"),))
     return Hvac(
         mode="control",
@@ -34,7 +34,7 @@ def halls(*, block: int = 7, span: int = 84, seed: int = 1) -> Hvac:
 
 
 def made_up(
-    seed: int, *, saving: float, block: int = 7, noise: float = 0.08, span: int = 84
+    seed: int, *, saving: float, block: int = 5, noise: float = 0.08, span: int = 84
 ) -> list[SwitchDay]:
     """Days of a hall that is cooled: 100 kWh at rest, 180 at work, 22 for each degree above 18; AR(1) about it."""
     rng = np.random.default_rng(seed)
@@ -71,7 +71,7 @@ def test_a_saving_is_found_with_an_interval_that_holds_it_and_no_wider_than_the_
     )
 
 
-@pytest.mark.parametrize("block", [3, 7])
+@pytest.mark.parametrize("block", [3, 5])
 def test_nine_in_ten_intervals_hold_the_truth_on_made_up_days(block, capsys):
     truth = 0.08
     hits = []
@@ -141,7 +141,7 @@ outdoor_temp = "w.temp"
 [hvac.switchback]
 begin = 2026-05-04
 days = 56
-block_days = 7
+block_days = 5
 [hvac.units.u]
 device = "u"
 power = "u.power"
@@ -226,9 +226,9 @@ def test_the_plan_is_printed_for_people_and_machines(state: Path, capsys):
     assert command(["plan", str(state / "site.toml"), "--json"]) == 0
     body = json.loads(capsys.readouterr().out)
 
-    assert text.startswith("8 blocks, 56 days")
-    assert len(text.splitlines()) == 9
-    assert len(body["days"]) == 56
+    assert text.startswith("10 blocks, 50 days")
+    assert len(text.splitlines()) == 11
+    assert len(body["days"]) == 50
 
 
 def test_an_empty_or_young_store_gives_a_reason_and_status_one(state: Path, capsys):

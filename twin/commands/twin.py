@@ -99,7 +99,7 @@ def hvac_state(hvac: HvacTwin | None) -> dict[str, Any]:
         },
         "units": {
             name: {
-                "enabled": unit.enable,
+                "enabled": unit.panel.enable,
                 "power_kw": round(unit.power_kw, 3),
                 "energy_kwh": round(unit.energy_kwh, 4),
                 "local": not hvac.remote(name),
