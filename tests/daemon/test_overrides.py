@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
+from agent.daemon.asks import Asks
 from agent.daemon.override_command import command
 from agent.daemon.overrides import read_overrides
+from agent.log import RecentLines
 from agent.update.local import leave_request, take_answer
 from tests.daemon.plant_rig import EXAMPLE, Rig
 
@@ -224,3 +226,34 @@ def test_command_refuses_what_no_agent_could_obey(tmp_path, words):
 
     with pytest.raises(TrimloadError):
         command([str(EXAMPLE), *words, "--state", str(tmp_path)])
+
+
+async def test_machine_left_out_from_afar_shows_in_status_and_explanation_and_in_the_ledger(begin):
+    rig = begin(12.0)
+    await rig.daemon.start()
+    await rig.live(300)
+    answers = []
+    asks = Asks(rig.daemon, rig.state, RecentLines(), None, answers.append)
+
+    def ask_from_afar(number: int, op: str, **more) -> dict:
+        who = {"who": "fleet", "why": "noise", "station": "air"}
+        asks.take(json.dumps({"id": f"a{number}", "op": op, **who, **more}).encode())
+        answer = json.loads(answers[-1])
+        return {"ok": answer["ok"], **json.loads(answer["body"])}
+
+    done = ask_from_afar(1, "override", machine="c1", action="stop", for_s=3600)
+    status, told = ask_from_afar(2, "status"), ask_from_afar(3, "explain")["air"]
+    widened = ask_from_afar(4, "override", machine="c1", action="run", for_s=60)
+    nonsense = ask_from_afar(5, "override", machine="c1", action="stop", for_s="long")
+
+    assert done["ok"]
+    assert [each["machine"] for each in status["overrides"]] == ["c1"]
+    assert told["overrides"][0].startswith("operator's stop by fleet until ")
+    assert set(told["hours_run"]) == {"c1", "c2", "c3", "c4"}
+    assert not widened["ok"]
+    assert not nonsense["ok"]
+    assert [(e["remote"], e["granted"]) for e in rig.events("override_asked")] == [
+        (True, True),
+        (True, False),
+    ]
+    assert len(rig.events("remote_asked")) == 5
