@@ -24,11 +24,17 @@ from fleet.rollout import decide
 from fleet.rollout.decide import OVER, Phase, Rollout, where_it_stands
 from fleet.rollout.engine import RolloutEngine
 from fleet.rollout.place import require_keys, targets_for
-from fleet.rollout.plan import DEFAULT_RINGS, Plan, approvals, require_sound, rings_of
+from fleet.rollout.plan import APPROVALS, DEFAULT_RINGS, Plan, approvals, require_sound, rings_of
 from fleet.rollout.record import begin, events, ids, load, turn
 
 log = get_logger(__name__)
 
+_LIMITS = {
+    "download_s": ("download", DEFAULT_TIMEOUTS.download_s),
+    "wait_s": ("wait for window, interlocks and people", DEFAULT_TIMEOUTS.wait_s),
+    "install_s": ("installation", DEFAULT_TIMEOUTS.install_s),
+    "trial_s": ("trial", DEFAULT_TIMEOUTS.trial_s),
+}
 _STEP = timedelta(seconds=1)
 _EXAMPLES = """\
 One service for the whole fleet, beside `trimload-fleet serve`:
@@ -102,7 +108,11 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", required=True, choices=[kind.value for kind in Kind])
     parser.add_argument("--release", default="", help="agent: the published release; else a name for people")
     parser.add_argument("--target", default="", help="model: the forecast target, e.g. air.demand_m3_min")
-    parser.add_argument("--rings", default=DEFAULT_RINGS, help=f"counts and shares, rising ({DEFAULT_RINGS})")
+    parser.add_argument(
+        "--rings",
+        default=DEFAULT_RINGS,
+        help=f"counts and shares, rising ({DEFAULT_RINGS.replace('%', '%%')})",
+    )
     parser.add_argument("--canary", action="append", default=[], help="this site first (more than once)")
     parser.add_argument(
         "--success", type=float, default=0.95, help="share confirmed that passes a ring (0.95)"
@@ -113,10 +123,19 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         "--soak-s", type=float, default=3600.0, help="wait between a ring and the next (3600)"
     )
     parser.add_argument("--per-minute", type=int, default=30, help="sites given their job in a minute (30)")
-    parser.add_argument("--approve", default="none", help="none, canary (after it) or each (after each ring)")
-    for name, default in DEFAULT_TIMEOUTS._asdict().items():
+    parser.add_argument(
+        "--approve",
+        default="none",
+        choices=APPROVALS,
+        help="ask somebody: never, after the canary, after each ring",
+    )
+    for name, (what, default) in _LIMITS.items():
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=float, default=default, help=f"limit on site ({default:g})"
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=default,
+            metavar="SECONDS",
+            help=f"longest {what} on site, seconds ({default:.0f})",
         )
     parser.add_argument(
         "--grace-s", type=float, default=600.0, help="silence after a limit that counts as failed (600)"

@@ -14,7 +14,8 @@ from agent.update.job import DEFAULT_TIMEOUTS, Kind, Timeouts
 
 DEFAULT_RINGS = "1,10%,50%,100%"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,30}")
-_APPROVALS = ("none", "canary", "each")
+_LONGEST_JOB_ID = 80
+APPROVALS = ("none", "canary", "each")
 
 
 class Ring(NamedTuple):
@@ -66,6 +67,12 @@ def require_sound(plan: Plan) -> None:
             "letters, digits, . and _, at most 31; no dash: it parts roll-out and site",
         ),
         (not plan.rings, "there is no site in it", "SITES", "name sites, or --all"),
+        (
+            any(len(plan.job_id(site)) > _LONGEST_JOB_ID for ring in plan.rings for site in ring.sites),
+            f"roll-out and site make a job id of more than {_LONGEST_JOB_ID} characters",
+            "--id",
+            "take a shorter one",
+        ),
         (not 0.0 < plan.success_share <= 1.0, "a share is above 0 and at most 1", "--success", "0.95"),
         (not 0.0 <= plan.error_share < 1.0, "a share is at least 0 and below 1", "--errors", "0.05"),
         (
@@ -136,8 +143,8 @@ def _reach(word: str, sites: int) -> int:
 
 def approvals(word: str, rings: int) -> frozenset[int]:
     """Rings to approve for `none`, `canary` (all after the first) or `each` (every one). Raises DataError."""
-    if word not in _APPROVALS:
-        raise DataError(f"{word!r} is not known", where="--approve", fix=", ".join(_APPROVALS))
+    if word not in APPROVALS:
+        raise DataError(f"{word!r} is not known", where="--approve", fix=", ".join(APPROVALS))
     return {
         "none": frozenset[int](),
         "canary": frozenset({1} if rings > 1 else ()),

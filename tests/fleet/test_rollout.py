@@ -14,7 +14,7 @@ import pytest
 from agent.clock import SimClock, WallClock
 from agent.errors import DataError, StoreError
 from agent.update.job import Kind, Timeouts
-from fleet.cli import main
+from fleet.cli import COMMANDS, main
 from fleet.database import open_database
 from fleet.publish import current_assignment
 from fleet.rollout.decide import Phase, Verdict, Wish, abort
@@ -286,6 +286,23 @@ def test_a_good_release_reaches_all_and_a_bad_one_stops_at_the_canary_though_the
     status = json.loads(capsys.readouterr().out)
     assert {site["version"] for site in status["sites"]} == {"2.0.0"}
     assert status["sites"][4]["jobs"] == ["agent rolled back"]
+
+
+HELPED = [
+    *([name] for name in COMMANDS),
+    *(["keys", name] for name in ("new", "import", "init", "enrol", "list")),
+    *(["publish", name] for name in ("model", "config", "agent", "job", "withdraw")),
+    *(["rollout", name] for name in ("start", "run", "list", "show", "pause", "resume", "approve", "abort")),
+]
+
+
+@pytest.mark.parametrize("words", HELPED, ids=" ".join)
+def test_every_command_explains_itself(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+
+    assert ended.value.code == 0
+    assert "usage: trimload-fleet" in capsys.readouterr().out
 
 
 def test_a_rollout_is_paused_approved_and_aborted_from_the_command_line(operator, tmp_path, capsys):

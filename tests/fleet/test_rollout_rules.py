@@ -330,6 +330,7 @@ def test_rings_that_make_no_sense_are_refused(text):
         {"id": "r 1"},
         {"id": "r-1"},
         {"rings": ()},
+        {"rings": (Ring("1", ("s" * 78,)),)},
         {"success_share": 0.0},
         {"error_share": 1.0},
         {"error_count": 0},
