@@ -13,6 +13,7 @@ from agent.config.command import review
 from agent.config.site import Site
 from agent.doctor import access, gateway, plant
 from agent.doctor.finding import Finding, Level, fail, ok, warn, worst
+from agent.doctor.updates import updates
 from agent.log import configure
 from agent.update.place import installed_place
 
@@ -76,6 +77,7 @@ def examine(site: Site, state: Path | None, *, with_devices: bool) -> Iterator[F
     yield from access.store(state, user)
     yield from access.certificates(site, now, user)
     yield from access.credentials(ETC / "credentials")
+    yield from updates(site, state, ETC, installed=place is not None)
     yield from plant.dead_man(site)
     if with_devices:
         if unit is not None and unit.get("ActiveState") == "active":
