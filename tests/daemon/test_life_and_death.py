@@ -1,6 +1,9 @@
 """The real agent process beside a real wire: it takes over, hands back, and dies without harm."""
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -91,3 +94,28 @@ def test_agent_refuses_a_site_that_contradicts_itself(site_file: Path, tmp_path:
     assert agent.returncode == 2
     assert "fix:" in said
     assert not (tmp_path / "state").exists()
+
+
+def test_operator_locks_a_machine_out_of_a_running_agent_by_command(
+    site_file: Path, tmp_path: Path, start_twin
+):
+    plant, state = Plant(start_twin(site_file, START.isoformat())), tmp_path / "state"
+    words = [sys.executable, "-m", "agent.cli", "override", str(site_file)]
+    with agent_process(site_file, state):
+        plant.live_until(none_local, 30)
+        name = "c1"
+        asked = subprocess.Popen(
+            [*words, name, "lockout", "--why", "oil change", "--state", str(state)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        plant.live_until(lambda _: asked.poll() is not None, 30)
+
+    assert asked.communicate()[0].startswith(f"done\nair {name}")
+    shown = subprocess.run(
+        [*words, "--state", str(state), "--json"], capture_output=True, text=True, check=True
+    )
+    assert [each["action"] for each in json.loads(shown.stdout)["overrides"]] == ["lockout"]
+    with closing(Ledger(state / "ledger.db")) as ledger:
+        kinds = [row.kind for row in ledger.since(datetime(2020, 1, 1, tzinfo=UTC), limit=100_000)]
+    assert "override_asked" in kinds
