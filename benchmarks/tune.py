@@ -83,21 +83,22 @@ def _station(seed: int, days: int, samples: int) -> dict[str, Any]:
         "proposed": found["holds"],
         "settings": found["settings"],
         "promised_gain": found["gain_share"],
+        "at_least": found["gain_low_share"],
         "unseen_gain": 0.0,
         "held_out": {"now": found["now_held_out"], "best": found["best_held_out"]},
     }
     if found["holds"]:
         week = shift_demand(station, site.site.timezone, end, 7.0, seed + 1000)
         books = [
-            play_agent(site, "air", true, settings, week, seed)
+            play_agent(site, "air", true, settings, week, seed)[0]
             for settings in (now, {**now, **found["settings"]})
         ]
         row["unseen_gain"] = 1.0 - books[1].energy_corrected_kwh / books[0].energy_corrected_kwh
         row["unseen_below_share"] = [each.time_below_min_s / each.elapsed_s for each in books]
         row["unseen_dip_bar"] = [each.worst_dip_bar for each in books]
     print(
-        f"station {seed}: {row['settings'] or 'nothing better'}; promised {100 * row['promised_gain']:+.2f} %, unseen week "
-        f"{100 * row['unseen_gain']:+.2f} %",
+        f"station {seed}: {row['settings'] or 'nothing better'}; {100 * row['promised_gain']:+.2f} % on days kept "
+        f"back (at least {100 * row['at_least']:+.2f} %), {'proposed' if row['proposed'] else 'not proposed'}; unseen week {100 * row['unseen_gain']:+.2f} %",
         flush=True,
     )
     return row

@@ -7,6 +7,7 @@ in site.toml go through both rounds like any other, so a proposal is never worse
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from agent.config.site import Site, Station
 from twin.baselines.tune import ServiceLimits
 from twin.demand import DemandSeries
 from twin.simulate import Scene, run_agent
-from twin.station import Books
+from twin.station import AirStation, Books
 
 DAY_S = 86400.0
 LEAST_DAYS = 7
@@ -59,6 +60,7 @@ class Service(NamedTuple):
     starts_per_hour: int
     mean_bar_g: float
     broken: float
+    daily_kwh: tuple[float, ...]
 
     def rank(self, now: Service) -> tuple[float, float]:
         """Broken limits first, then energy. What the settings of today (`now`) break is no reason against others."""
@@ -90,12 +92,25 @@ class Proposal:
         return 1.0 - self.best_held_out.energy_kwh / self.now_held_out.energy_kwh
 
     @property
+    def gain_low_share(self) -> float:
+        """What the gain on the days kept back is at least, with 90 % confidence: Student's t over these days' pairs."""
+        from scipy.special import stdtrit
+
+        pairs = zip(self.now_held_out.daily_kwh, self.best_held_out.daily_kwh, strict=True)
+        gains = [1.0 - best / now for now, best in pairs if now > 0.0]
+        if len(gains) < 2:
+            return -1.0
+        mean = sum(gains) / len(gains)
+        spread = math.sqrt(sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1))
+        return mean - float(stdtrit(len(gains) - 1, 0.9)) * spread / math.sqrt(len(gains))
+
+    @property
     def holds(self) -> bool:
-        """Whether the settings are worth taking: better, and no limit of service broken further, on the days kept back."""
-        return self.changes and self.best_held_out.rank(self.now_held_out) < (
-            0.0,
-            self.now_held_out.energy_kwh,
-        )
+        """Whether the settings are worth taking: no limit of service broken further on the days kept back, and a gain
+        there that is no luck of these days.
+        """
+        broken, _ = self.best_held_out.rank(self.now_held_out)
+        return self.changes and broken == 0.0 and self.gain_share > 0.0 and self.gain_low_share > 0.0
 
 
 def tune_agent(
@@ -120,7 +135,7 @@ def tune_agent(
     days = int(len(demand.values) * demand.step_s // DAY_S)
     if days < LEAST_DAYS:
         raise ValueError(f"{days} days of demand, {LEAST_DAYS} are needed")
-    kept_back = max(2, days // 3)
+    kept_back = max(3, days // 3)
     searched, held_out = _cut(demand, 0, days - kept_back), _cut(demand, days - kept_back, days)
     now = {key.name: float(getattr(site.stations[station_id], key.name)) for key in KEYS}
     rng = random.Random(seed)
@@ -130,9 +145,9 @@ def tune_agent(
 
     def judge(settings: Settings, span: DemandSeries) -> Service:
         nonlocal done
-        books = play_agent(site, station_id, true_station, settings, span, seed, step_s)
+        books, daily_kwh = play_agent(site, station_id, true_station, settings, span, seed, step_s)
         done += len(span.values) * span.step_s / DAY_S
-        found = _service(books, limits)
+        found = _service(books, limits, daily_kwh)
         if progress is not None:
             progress(min(done / work, 1.0), f"{found.energy_kwh:,.0f} kWh")
         return found
@@ -172,10 +187,16 @@ def play_agent(
     demand: DemandSeries,
     seed: int,
     step_s: float = STEP_S,
-) -> Books:
-    """The agent with `settings` on the twin, without forecast: what the band and its choice of machines make of it."""
+) -> tuple[Books, tuple[float, ...]]:
+    """The agent with `settings` on the twin, without forecast: the books, and the energy of each day [kWh]."""
     tuned = site.stations[station_id].model_copy(update=dict(settings))
     end_at = demand.start_at + timedelta(seconds=len(demand.values) * demand.step_s)
+    daily = [0.0] * math.ceil(len(demand.values) * demand.step_s / DAY_S)
+
+    def watch(at: datetime, plant: AirStation) -> None:
+        day = int((at - demand.start_at).total_seconds() // DAY_S)
+        daily[day] += plant.power_kw * step_s / 3600.0
+
     scene = Scene(
         site.model_copy(update={"stations": {**site.stations, station_id: tuned}}),
         station_id,
@@ -185,11 +206,12 @@ def play_agent(
         seed,
         step_s=step_s,
         true_station=true_station,
+        watch=watch,
     )
-    return run_agent(scene, "none", planned=False).books
+    return run_agent(scene, "none", planned=False).books, tuple(daily)
 
 
-def _service(books: Books, limits: ServiceLimits) -> Service:
+def _service(books: Books, limits: ServiceLimits, daily_kwh: tuple[float, ...]) -> Service:
     days = max(books.elapsed_s / DAY_S, 1e-9)
     return Service(
         energy_kwh=books.energy_corrected_kwh,
@@ -200,6 +222,7 @@ def _service(books: Books, limits: ServiceLimits) -> Service:
         starts_per_hour=books.max_starts_per_hour,
         mean_bar_g=books.mean_pressure_bar_g,
         broken=limits.excess(books),
+        daily_kwh=daily_kwh,
     )
 
 

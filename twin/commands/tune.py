@@ -39,9 +39,9 @@ machines calibrated on the minutes in which the plant was left alone (observe, a
 Proposes a change of site.toml, with what it is worth and how the plant would have been served; nothing is applied.
 """
 _EPILOG = """\
-The last third of the days is kept back from the search; what a proposal is worth there is what is promised. One that
-breaks a limit of service further than the present numbers do (0.1 % of the time below minimum, dips of 0.2 bar, six
-starts an hour and machine), or asks for a fifth more starts, is none.
+The last third of the days is kept back from the search; what a proposal is worth there is what is promised. One whose
+gain could be the luck of these days (90 %, day by day) is none; so is one that breaks a limit of service further than the present numbers do (0.1 % of the time below minimum, dips of 0.2 bar, six
+starts an hour and machine), or asks for a fifth more starts. More weeks find smaller gains.
 
   trimload tune site.toml                          the agent's own state directory
   trimload tune site.toml --state ./state --samples 80
@@ -167,7 +167,10 @@ def site_diff(text: str, station_id: str, settings: Mapping[str, float], name: s
 def _verdict(proposal: Proposal, diff: str) -> list[str]:
     if not proposal.changes:
         return ["keep site.toml: the search found nothing better"]
-    gain = f"{100 * proposal.gain_share:+.2f} % energy on the days kept back"
+    gain = (
+        f"{100 * proposal.gain_share:+.2f} % energy on the days kept back, at least "
+        f"{100 * proposal.gain_low_share:+.2f} % with 90 % confidence,"
+    )
     if not proposal.holds:
         return [f"keep site.toml: what looked better on the days searched does not hold ({gain} saved)"]
     return [f"worth {gain} saved; nothing was changed. To take it:", "", diff]
@@ -183,6 +186,7 @@ def _body(station_id: str, proposal: Proposal, past: Past, diff: str) -> dict[st
         **body,
         "searched_keys": [key.name for key in KEYS],
         "gain_share": proposal.gain_share,
+        "gain_low_share": proposal.gain_low_share,
         "holds": proposal.holds,
         "notes": list(past.notes),
         "diff": diff,
