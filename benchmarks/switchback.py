@@ -4,19 +4,26 @@ Each world lives three kinds of lives under the same weather: the old schedule a
 time (their energies give the truth), and tests that switch between them. No planner is involved: the meter is judged,
 with all its carry-over of heat, not the agent.
 
-usage: .venv/bin/python benchmarks/switchback.py [--worlds 8] [--tests 3] [--blocks 3 5] [--days 84]
+usage: .venv/bin/python benchmarks/switchback.py [--halls 48] [--tests 2] [--blocks 3 5 10] [--days 84]
+       .venv/bin/python benchmarks/switchback.py --full [--worlds 8] ...     the twin itself, about 20 CPU min
+
+--halls: that many random halls of the twin in four climates, summer and winter, all in numpy (switchback_worlds.py).
 """
 
 from __future__ import annotations
 
 import argparse
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
+from switchback_worlds import STEP_S, Halls
 
 from agent.clock import cpu_s
-from agent.config.site import Site, Switchback
+from agent.config.parts import WeekTime
+from agent.config.site import Hvac, Site, Switchback, Zone
 from agent.planner.hvac_schedule import is_occupied
 from agent.planner.switchback import Arm, Day, arm_at, days
 from agent.savings.figure import Unsupported
@@ -27,6 +34,8 @@ from twin.weather import Weather
 
 STEP = timedelta(minutes=15)
 LEAD = timedelta(hours=1)
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Turn = Callable[[datetime], Arm]
 
 
@@ -98,16 +107,104 @@ def live(world: World, site: Site, test: Sequence[Day], turn: Turn, seed: int) -
     return out
 
 
+def quick(count: int, blocks: Sequence[int], tests: int, span: int) -> None:
+    """Coverage over many halls at once."""
+    for block in blocks:
+        hits: list[bool] = []
+        errors: list[float] = []
+        widths: list[float] = []
+        refused = 0
+        for season, begin in (("winter", date(2026, 1, 5)), ("summer", date(2026, 6, 1))):
+            start = datetime(begin.year, begin.month, begin.day, tzinfo=UTC) - timedelta(days=1)
+            halls = Halls(count // 2, start, span, seed=21 if season == "winter" else 22)
+            zone = Zone(
+                unit="u", temp="u.t", occupancy=(WeekTime(days="mon-fri", from_="07:00", to="18:00"),)
+            )
+            plan = Hvac(zones={"z": zone}, switchback=Switchback(begin=begin, days=span, block_days=block))
+            marks_of = [*(day.from_at for day in days(plan, "UTC")), days(plan, "UTC")[-1].to_at]
+            always = np.ones(halls.count, dtype=bool)
+            by_agent = halls.live(lambda _at, a=always: a, marks_of)  # type: ignore[misc]
+            by_site = halls.live(lambda _at, a=always: ~a, marks_of)  # type: ignore[misc]
+            true = 1.0 - by_agent.sum(axis=0) / by_site.sum(axis=0)
+            for seed in range(tests):
+                # Each hall its own lots.
+                lots = [
+                    days(plan.model_copy(update={"switchback": Switchback(begin=begin, days=span, block_days=block, seed=1000 * seed + k)}), "UTC")
+                    for k in range(halls.count)
+                ]  # fmt: skip
+                table = np.array([[day.arm == "agent" for day in lot] for lot in lots]).T
+
+                def turn(at: datetime, *, marks: Sequence[datetime] = marks_of, rows: Flags = table) -> Flags:
+                    index = min(max(bisect_right(marks, at) - 1, 0), len(rows) - 1)
+                    chosen: Flags = rows[index]
+                    return chosen
+
+                used = halls.live(turn, marks_of)
+                for k in range(halls.count):
+                    found = analyse(turns_of(halls, lots[k], used[:, k], marks_of, k), seed=seed)
+                    if isinstance(found, Unsupported):
+                        refused += 1
+                        continue
+                    low, high = found.energy.share_interval
+                    hits.append(low <= true[k] <= high)
+                    errors.append(found.energy.share - true[k])
+                    widths.append(high - low)
+        say(f"halls, blocks of {block} days", hits, errors, widths)
+        if refused:
+            print(f"  refused for too little data or weather apart: {refused}")
+
+
+def turns_of(
+    halls: Halls, lot: Sequence[Day], used: Floats, marks: Sequence[datetime], k: int
+) -> list[SwitchDay]:
+    """The days of one hall as the meter sees them."""
+    out = []
+    for index, day in enumerate(lot):
+        first, last = (round((m - halls.begin).total_seconds() / STEP_S) for m in marks[index : index + 2])
+        people = [
+            halls.people(day.from_at + timedelta(hours=h), (day.from_at.hour + h) % 24)[k] for h in range(24)
+        ]
+        out.append(
+            SwitchDay(
+                day,
+                float(used[index]),
+                0.15 * float(used[index]),
+                float(halls.outdoor[first:last, k].mean()),
+                float(halls.sun[first:last, k].mean()),
+                float(sum(people)),
+                0.0,
+            )
+        )
+    return out
+
+
+def say(what: str, hits: Sequence[bool], errors: Sequence[float], widths: Sequence[float]) -> None:
+    """One line: how often the interval held the truth, how far off, how wide."""
+    if hits:
+        error = 100 * np.array(errors)
+        print(
+            f"{what}: {sum(hits)} of {len(hits)} 90 % intervals hold the truth ({np.mean(hits):.0%}); error "
+            f"{error.mean():+.1f} +- {error.std():.1f} points, interval {100 * np.mean(widths):.1f} points wide",
+            flush=True,
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--worlds", type=int, default=8)
-    parser.add_argument("--tests", type=int, default=3)
-    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--tests", type=int, default=2)
+    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 5, 10])
     parser.add_argument("--days", type=int, default=84)
+    parser.add_argument("--halls", type=int, default=48)
+    parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
     began = cpu_s()
+    if not options.full:
+        quick(options.halls, options.blocks, options.tests, options.days)
+        print(f"{cpu_s() - began:.0f} CPU s")
+        return 0
     print(f"{'world':<14}{'season':<8}{'block':>6}{'true %':>8}{'says %':>8}{'low':>7}{'high':>7}  hit")
     hits: dict[int, list[bool]] = {b: [] for b in options.blocks}
     errors: dict[int, list[float]] = {b: [] for b in options.blocks}
@@ -153,14 +250,7 @@ def main() -> int:
                     flush=True,
                 )
     for block in options.blocks:
-        if not hits[block]:
-            continue
-        error = 100 * np.array(errors[block])
-        print(
-            f"blocks of {block} days: {sum(hits[block])} of {len(hits[block])} 90 % intervals hold the truth "
-            f"({np.mean(hits[block]):.0%}); error {error.mean():+.1f} +- {error.std():.1f} points, interval "
-            f"{100 * np.mean(widths[block]):.1f} points wide"
-        )
+        say(f"blocks of {block} days", hits[block], errors[block], widths[block])
     print(f"{cpu_s() - began:.0f} CPU s")
     return 0
 

@@ -89,7 +89,7 @@ def _switchback(hvac: Hvac) -> Iterator[Fault]:
         yield Fault(
             ("hvac", "switchback", "block_days"),
             "blocks of 7 days begin on the same day of the week, and that day, the first of each, is never counted",
-            "set block_days = 5",
+            "set block_days = 10",
         )
     if hvac.mode != "control":
         yield Fault(

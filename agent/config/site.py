@@ -355,9 +355,9 @@ class Switchback(Part):
     """[hvac.switchback]: a test of what the agent saves: blocks of days under it and under the site's own control."""
 
     begin: date = Field(description="First local day: 2026-05-04.")
-    days: int = Field(default=84, ge=24, le=400, description="Length of the test; 12 weeks and more.")
+    days: int = Field(default=100, ge=24, le=400, description="Length of the test; 14 weeks and more.")
     block_days: int = Field(
-        default=5,
+        default=10,
         ge=3,
         le=13,
         description="Days in a row under one control, not 7; the first does not count.",

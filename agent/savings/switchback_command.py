@@ -30,8 +30,8 @@ Write the test into site.toml; the agent then hands over to the site's own contr
 
   [hvac.switchback]
   begin = 2026-05-04
-  days = 84          # 12 weeks; longer for savings under 10 %
-  block_days = 5     # at least 3, not 7; the first day of each does not count
+  days = 100         # longer for savings under 10 %
+  block_days = 10    # 3 to 13, not 7; the first day of each does not count
 
   trimload switchback plan site.toml
   trimload switchback report site.toml --html test.html
