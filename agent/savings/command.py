@@ -50,7 +50,9 @@ def command(argv: Sequence[str]) -> int:
     ids = [_known(site, args.station)] if args.station else list(site.stations)
     if not ids:
         raise ConfigError(
-            "the site has no compressed-air station", where=str(args.site), fix="add [stations.X]"
+            "the site has no compressed-air station",
+            where=str(args.site),
+            fix="add [stations.X]; for heating and cooling see `trimload switchback --help`",
         )
     zone = ZoneInfo(site.site.timezone)
     ask = Ask(
