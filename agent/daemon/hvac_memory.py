@@ -21,7 +21,7 @@ from agent.errors import DataError
 from agent.log import get_logger
 from agent.planner.hvac_identify import identify, standing_score
 from agent.planner.hvac_observer import ZoneEstimate, estimates
-from agent.planner.hvac_past import STEP_S, SitePast, unit_past
+from agent.planner.hvac_past import LOOK_S, STEP_S, SitePast, unit_past
 from agent.planner.hvac_schedule import occupancy_grid
 from agent.store.history import History
 
@@ -33,8 +33,11 @@ REFIT = timedelta(days=7)
 RETRY = timedelta(days=1)  # while no zone has a model
 
 
-def site_past(site: Site, history: History, at: datetime, days: float) -> SitePast:
-    """The last `days` of all zones and units; occupancy by contact, by calendar where there is none."""
+def site_past(site: Site, history: History, at: datetime, days: float, *, looks: bool = False) -> SitePast:
+    """The last `days` of all zones and units; occupancy by contact, by calendar where there is none.
+
+    `looks`: the air within each step as well, for the thermostats' swing.
+    """
     hvac = site.hvac or Hvac()
     begin_at = at - timedelta(days=days)
     outdoor = history.series(hvac.outdoor_temp or "", begin_at, at, int(STEP_S))
@@ -48,6 +51,12 @@ def site_past(site: Site, history: History, at: datetime, days: float) -> SitePa
         due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S).astype(np.float64)
         contact = series(zone.occupied)
         people[name] = np.where(np.isfinite(contact), contact, due)
+    within = {}
+    if looks:
+        a_step = int(STEP_S) // LOOK_S
+        for name, zone in hvac.zones.items():
+            fine = history.series(zone.temp, outdoor.start_at, at, LOOK_S).values
+            within[name] = fine[: steps * a_step].reshape(steps, a_step)
     return SitePast(
         outdoor.values,
         series(hvac.solar),
@@ -56,6 +65,7 @@ def site_past(site: Site, history: History, at: datetime, days: float) -> SitePa
         {name: series(zone.cooling_setpoint) for name, zone in hvac.zones.items()},
         people,
         {name: series(unit.power) for name, unit in hvac.units.items() if unit.power is not None},
+        within,
     )
 
 
@@ -127,7 +137,7 @@ class HvacMemory:
         if self._tried_at is not None and at - self._tried_at < pause:
             return None
         self._tried_at = at
-        past = site_past(self._site, history, at, LEARNED_DAYS)
+        past = site_past(self._site, history, at, LEARNED_DAYS, looks=True)
 
         def learn() -> None:
             self.models = learned(self._site, past, self.models, at)

@@ -58,7 +58,7 @@ def command(argv: Sequence[str]) -> int:
         )
     ends_at = datetime.fromtimestamp(span[1].timestamp() // 900 * 900, UTC)
     days = min(options.days, (ends_at - span[0]) / timedelta(days=1))
-    past = site_past(site, history, ends_at, days)
+    past = site_past(site, history, ends_at, days, looks=True)
     models = learned(site, past, None, ends_at)
     try:
         options.out.mkdir(parents=True, exist_ok=True)

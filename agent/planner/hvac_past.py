@@ -8,7 +8,7 @@ the zone alike, and what a plan pays for is electricity: the scale drops out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from agent.config.site import Hvac, Unit, Zone
 from agent.planner.hvac_model import BoolArray, FloatArray, cooling_cop, heating_cop
 
 STEP_S = 900.0
+LOOK_S = 300  # three looks at the air in each step
 STEP_H = STEP_S / 3600.0
 BRIDGED_STEPS = 4  # a gap of up to an hour is bridged
 LEAST_COIL_SHARE = 0.02  # of the nameplate's electrical power; less is standby and noise
@@ -35,6 +36,8 @@ class SitePast:
     cooling_set_degc: Mapping[str, FloatArray]
     occupied: Mapping[str, FloatArray]
     power_kw: Mapping[str, FloatArray]
+    # [n, looks in a quarter hour]: what a thermostat's swing does within a step, which its mean hides.
+    looks_degc: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
