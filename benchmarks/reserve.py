@@ -1,9 +1,9 @@
 """What `trip_reserve` costs in energy and buys in a trip at peak, beside the same trip under a cascade.
 
-    benchmarks/reserve.py [--days 2] [--trips 12,20,28,36]
+    benchmarks/reserve.py [--days 2] [--trips 12,20,28,36] [--trips-12bar 57.8,86.7,101.2]
 
 Energy: made-up shift demand on both examples, without forecast, with and without the reserve. Trips: the largest delivering
-machine of the 7 bar example at a steady demand, after half an hour of it; time below the minimum and lowest pressure.
+machine at a steady demand, after half an hour of it; time below the minimum and lowest pressure.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--days", type=float, default=2.0, help="days of demand")
     parser.add_argument("--trips", default="12,20,28,36", help="steady demands of the 7 bar example, m3/min")
+    parser.add_argument("--trips-12bar", default="57.8,86.7,101.2", help="of the 12 bar example")
     options = parser.parse_args()
     for name in ("station_7bar", "carplant_12bar"):
         site = load_site(ROOT / "examples" / name / "site.toml")
@@ -44,14 +45,15 @@ def main() -> None:
             f"reserve {100.0 * more:+.2f} % at {books[True].mean_pressure_bar_g:.2f} bar",
             flush=True,
         )
-    site = load_site(ROOT / "examples" / "station_7bar" / "site.toml")
-    for demand in map(float, options.trips.split(",")):
-        rows = [f"cascade {_trip_under_cascade(site, demand)}"]
-        rows += [
-            f"{'with' if reserve else 'without'} reserve {_trip(site, demand, reserve=reserve)}"
-            for reserve in (False, True)
-        ]
-        print(f"trip at {demand:g} m3/min: " + "; ".join(rows), flush=True)
+    for name, trips in (("station_7bar", options.trips), ("carplant_12bar", options.trips_12bar)):
+        site = load_site(ROOT / "examples" / name / "site.toml")
+        for demand in map(float, trips.split(",")):
+            rows = [f"cascade {_trip_under_cascade(site, demand)}"]
+            rows += [
+                f"{'with' if reserve else 'without'} reserve {_trip(site, demand, reserve=reserve)}"
+                for reserve in (False, True)
+            ]
+            print(f"{name}, trip at {demand:g} m3/min: " + "; ".join(rows), flush=True)
 
 
 def _energy(site: Site, *, reserve: bool, days: float) -> Books:

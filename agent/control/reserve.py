@@ -43,7 +43,9 @@ def trip_reserve_bar(
         for number, index in enumerate(standing):
             if left >= wanted:
                 break
-            delivers_s = _TICKS * tick_s + number * START_GAP_S + fleet.machines[index].start_s
+            # It is up to speed, seen to be, told to load, and loads.
+            machine = fleet.machines[index]
+            delivers_s = (_TICKS + 1.0) * tick_s + number * START_GAP_S + machine.start_s + machine.reload_s
             missing_m3 += (wanted - left) * max(delivers_s - at_s, 0.0) / 60.0
             at_s, left = max(delivers_s, at_s), left + fleet.full_flow[index]
         worst_m3 = max(worst_m3, missing_m3)

@@ -7,9 +7,12 @@ than the cascade" is asserted as it stands; where the low band alone cannot hold
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from agent.config.load import load_site
+from agent.config.site import Station
 from agent.control.guard import START_GAP_S
 from agent.domain import Mode, Plan, PlanStatus, PlanStep, Quality, Reading
 from tests.twin.test_closed_loop import MINIMUM, SITE, START, STEP_S, Loop
@@ -20,6 +23,7 @@ from twin.simulate import Scene, Wires, run_agent
 from twin.station import AirStation
 
 Demand = Callable[[float], float]
+CARPLANT = Path(__file__).resolve().parents[2] / "examples" / "carplant_12bar" / "site.toml"
 HIGHEST = SITE.stations["air"].pressure_max_bar_g
 
 
@@ -48,9 +52,11 @@ def nothing(_plant: AirStation) -> None:
     """The machines of a cascade have no agent, no plan and no header sensor that could fail."""
 
 
-def under_cascade(demand: Demand, event: Callable[[AirStation], None], seconds: float) -> list[float]:
+def under_cascade(
+    demand: Demand, event: Callable[[AirStation], None], seconds: float, station: Station | None = None
+) -> list[float]:
     """Pressures from the event on, half an hour into the first demand, at an instant with a loaded machine."""
-    plant = AirStation(SITE.stations["air"], seed=1)
+    plant = AirStation(station or SITE.stations["air"], seed=1)
     cascade = Cascade(plant.station)
     plant.settle(demand(0.0))
     while plant.now_s < 1800.0 or not any(machine.loaded for machine in plant.compressors.values()):
@@ -156,6 +162,22 @@ def test_machine_trips_at_peak_with_a_reserve_for_it(demand):
 
     assert below_s(agent) <= below_s(cascade)
     assert min(agent) > MINIMUM
+
+
+@pytest.mark.parametrize("demand", [57.8, 86.7, 101.2])
+def test_machine_of_six_trips_at_12_bar_with_a_reserve_for_it(demand):
+    station = next(iter(load_site(CARPLANT).stations.values()))
+    fields = {name: getattr(station, name) for name in Station.model_fields if name != "mode"}
+    loop = Loop(demand, **{**fields, "trip_reserve": True})
+    cascade = under_cascade(steady(demand), trip_largest, 600, station)
+    loop.live(1200)
+
+    trip_largest(loop.plant)
+    agent = live(loop, steady(demand), 600)
+
+    low = station.pressure_min_bar_g
+    assert sum(pressure < low for pressure in agent) <= sum(pressure < low for pressure in cascade)
+    assert min(agent) > low
 
 
 def test_machine_trips_at_peak_without_a_reserve_costs_what_the_page_says():
