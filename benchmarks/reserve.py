@@ -24,7 +24,7 @@ from twin.station import AirStation, Books
 
 ROOT = Path(__file__).resolve().parents[1]
 START_AT = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
-STEP_S = 2.0  # the reserve covers two ticks: at 10 s it costs half as much again
+STEP_S = 2.0  # the reserve covers three ticks: longer ones cost more
 TRIP_STEP_S = 2.0
 
 
