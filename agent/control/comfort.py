@@ -30,6 +30,7 @@ from agent.planner.hvac_schedule import is_occupied
 _LIFE = timedelta(seconds=60)
 _SAME_K = 0.05
 _SAME_PPM = 5.0
+_HELD_K = 0.3
 _AIR_AHEAD = timedelta(minutes=30)
 # A write that did not come through is tried again after this long: set-points wear the device's memory.
 _RETRY = timedelta(minutes=5)
@@ -74,7 +75,11 @@ class ComfortGuard:
 
     def sensor_fault(self, name: str, snapshot: Snapshot) -> str:
         """Why the zone's temperature may not be used now; "" where it may. Once a tick."""
-        return self._watch[name].look(snapshot.readings.get(self._hvac.zones[name].temp), snapshot.at)
+        zone = self._hvac.zones[name]
+        temp = snapshot.value(zone.temp)
+        setpoints = (snapshot.value(zone.heating_setpoint), snapshot.value(zone.cooling_setpoint))
+        held = any(temp is not None and s is not None and abs(temp - s) <= _HELD_K for s in setpoints)
+        return self._watch[name].look(snapshot.readings.get(zone.temp), snapshot.at, held=held)
 
     def temp_degc(self, name: str) -> float | None:
         """The zone's temperature as far as it may be used: for 15 min of silence, the last one."""

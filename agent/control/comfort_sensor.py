@@ -19,6 +19,8 @@ _MOVED_K = 1e-6
 # times the longest repetition that it showed of late, within these bounds; unknown habits get the upper one.
 _FROZEN_TIMES = 3.0
 _SHORTEST_FROZEN_S, _LONGEST_FROZEN_S = 3600.0, 6 * 3600.0
+# At a set-point in force a still temperature is what good control looks like: it says little.
+_HELD_FROZEN_S = 24 * 3600.0
 _HABIT_MOVES = 20
 _HABIT_HALF_LIFE_S = 86400.0
 
@@ -34,9 +36,10 @@ class SensorWatch:
         self._bad_until: datetime | None = None
         self._moves = 0
         self._longest_s = 0.0
+        self._held = False  # the value stood at a set-point at some time since it moved last
 
-    def look(self, reading: Reading | None, now: datetime) -> str:
-        """Why the temperature may not be used now; "" where it may."""
+    def look(self, reading: Reading | None, now: datetime, *, held: bool = False) -> str:
+        """Why the temperature may not be used now; "" where it may. `held`: it stands at a set-point in force."""
         self.value_degc = None
         if reading is None or reading.value is None or reading.quality is Quality.BAD:
             return "zone temperature is unknown"
@@ -53,27 +56,31 @@ class SensorWatch:
             span_s = max((now - self._last_at).total_seconds(), 300.0)
             if abs(value - self._last) > _JUMP_K_PER_5_MIN * span_s / 300.0:
                 self._bad_until = now + _JUMP_HOLD
-        self._follow(value, now)
+        self._follow(value, now, held=held)
         if self._bad_until is not None and now < self._bad_until:
             return "zone temperature has jumped"
-        if self._moved_at is not None and (now - self._moved_at).total_seconds() > self._frozen_s():
+        if self._moved_at is not None and (now - self._moved_at).total_seconds() > self._frozen_s(held=held):
             return "zone temperature is frozen"
         self.value_degc = value
         return ""
 
-    def _follow(self, value: float, now: datetime) -> None:
+    def _follow(self, value: float, now: datetime, *, held: bool) -> None:
         if self._last is None or self._moved_at is None:
             self._moved_at = now
         elif abs(value - self._last) > _MOVED_K:
             stretch_s = (now - self._moved_at).total_seconds()
             kept_s = self._longest_s * 0.5 ** (stretch_s / _HABIT_HALF_LIFE_S)
-            # One stretch may have been a frozen sensor: it counts for no more than the bound.
-            self._longest_s = max(kept_s, min(stretch_s, _LONGEST_FROZEN_S))
+            # One stretch may have been a frozen sensor: it counts for no more than the bound. One at a set-point is
+            # the thermostat's habit, not the sensor's.
+            self._longest_s = kept_s if self._held else max(kept_s, min(stretch_s, _LONGEST_FROZEN_S))
             self._moves += 1
-            self._moved_at = now
+            self._moved_at, self._held = now, False
+        self._held = self._held or held
         self._last, self._last_at = value, now
 
-    def _frozen_s(self) -> float:
+    def _frozen_s(self, *, held: bool) -> float:
+        if held:
+            return _HELD_FROZEN_S
         if self._moves < _HABIT_MOVES:
             return _LONGEST_FROZEN_S
         return min(max(_FROZEN_TIMES * self._longest_s, _SHORTEST_FROZEN_S), _LONGEST_FROZEN_S)

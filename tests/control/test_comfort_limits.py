@@ -319,6 +319,18 @@ def test_a_sensor_that_always_moved_is_frozen_after_an_hour_and_a_coarse_one_is_
     assert still(coarse, coarse.value_degc or 0.0, 2.9) == ""
 
 
+def test_a_temperature_that_stands_still_at_its_set_point_is_held_and_not_frozen():
+    guard = guard_of()
+    for minute in range(60):  # a lively sensor
+        tell(guard, seen(minute, temp=22.0 + 0.01 * (minute % 7)), step(20.0, 25.0))
+
+    held = [guard.sensor_fault("hall", seen(60 + m, temp=20.0, heat=20.0)) for m in range(0, 12 * 60, 10)]
+    loose = [guard.sensor_fault("hall", seen(800 + m, temp=22.0, heat=20.0)) for m in range(0, 100, 10)]
+
+    assert set(held) == {""}
+    assert loose[-1] == "zone temperature is frozen"
+
+
 # ---- by property ------------------------------------------------------------------------------------------
 
 POINTS = st.sampled_from(
