@@ -92,7 +92,7 @@ def test_proposal_for_a_strangers_station_holds_on_days_kept_back_or_is_none(wat
     now, best = proposal.now_held_out, proposal.best_held_out
     assert (proposal.searched_days, proposal.held_out_days) == (5, 3)
     assert proposal.best_searched.rank(proposal.now_searched) <= (0.0, proposal.now_searched.energy_kwh)
-    assert not proposal.holds or (best.energy_kwh < now.energy_kwh and proposal.gain_low_share > 0.0)
+    assert not proposal.holds or (best.energy_kwh < now.energy_kwh and proposal.gain_low_share > 0.004)
     assert told[-1][0] == pytest.approx(1.0, abs=0.2)
     # What it says of the days kept back is what these settings do there.
     stands = {key.name: float(getattr(site.stations["air"], key.name)) for key in KEYS}
@@ -117,9 +117,11 @@ def service(energy_kwh: float, broken: float = 0.0, starts: float = 30.0, uneven
     [
         (service(99.0), True),
         (service(101.0), False),
-        # Gains of 0, 1 and 2 % are 1 % +- 1.886 x 1 % / sqrt(3) = -0.09 % at least: it may be luck.
-        (service(99.0, uneven=1.1), False),
-        (service(99.0, uneven=0.9), True),
+        # Gains of 0.2, 1 and 1.8 % are at least 1 % - 1.886 x 0.8 % / sqrt(3) = 0.13 %; of 0.7 to 1.3 % 0.67 %.
+        (service(99.0, uneven=0.9), False),
+        (service(99.0, uneven=0.4), True),
+        # Even as it may be: a third of a per cent is less than the twin can tell.
+        (service(99.7), False),
         (service(99.0, broken=0.1), False),
         # A fifth more starts and two a day are borne: 38, not 39.
         (service(99.0, starts=37.9), True),
