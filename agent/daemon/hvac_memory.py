@@ -54,9 +54,11 @@ def site_past(site: Site, history: History, at: datetime, days: float, *, looks:
     within = {}
     if looks:
         a_step = int(STEP_S) // LOOK_S
+        # To the end of the last step, which `at` may lie within: every step has all its looks.
+        end_at = outdoor.start_at + timedelta(seconds=steps * STEP_S)
         for name, zone in hvac.zones.items():
-            fine = history.series(zone.temp, outdoor.start_at, at, LOOK_S).values
-            within[name] = fine[: steps * a_step].reshape(steps, a_step)
+            fine = history.series(zone.temp, outdoor.start_at, end_at, LOOK_S).values
+            within[name] = fine.reshape(steps, a_step)
     return SitePast(
         outdoor.values,
         series(hvac.solar),
