@@ -19,7 +19,7 @@ from training.dataset import Frame
 from training.features import add_features, add_inputs
 from training.fitted import Fitted, network_predict, tree_predict
 from training.graph import GraphBuilder
-from training.network import add_network
+from training.network import add_networks
 from training.trees import add_trees
 from training.windows import FeatureSet, Windows
 
@@ -93,14 +93,8 @@ def build_graph(fitted: Fitted, meta: dict[str, str]) -> bytes:
     nodes = add_features(graph, contract, inputs, scales)
     value = add_trees(graph, fitted.boosters, nodes.rows)
     if fitted.networks:
-        each = [
-            add_network(graph, network, nodes.rows, nodes.base, scales.y_mean, scales.y_scale)
-            for network in fitted.networks
-        ]
-        mean = each[0]
-        for other in each[1:]:
-            mean = graph.add(mean, other)
-        mean = graph.mul(mean, graph.const(fitted.network_share / len(each)))
+        mean = add_networks(graph, fitted.networks, nodes.rows, nodes.base, scales.y_mean, scales.y_scale)
+        mean = graph.mul(mean, graph.const(fitted.network_share))
         value = graph.add(graph.mul(value, graph.const(1 - fitted.network_share)), mean)
     value = graph.add(_sorted(graph, value), graph.const(fitted.offsets))
     value = _sorted(graph, graph.add(_sorted(graph, value), cqr))

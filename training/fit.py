@@ -19,7 +19,7 @@ from training.export import export
 from training.features import Scales
 from training.fitted import Fitted, network_predict, tree_predict
 from training.metrics import coverage, pinball
-from training.network import Network, NetworkSize, train_network
+from training.network import Network, NetworkSize, scaling, train_network
 from training.trees import GRID, TreeSize, train_trees
 from training.windows import FeatureSet, Windows, compute_features, find_scales, make_windows
 
@@ -317,11 +317,14 @@ def _networks(
     features: FeatureSet, scales: Scales, size: NetworkSize, seed: int, members: int
 ) -> tuple[Network, ...]:
     trained = []
+    shared = scaling(_sampled(features, seed + 100)[0])
     for member in range(members):
         rows, target, base = _sampled(features, seed + 100 + member)
         keep = np.isfinite(target)
         scaled = ((target[keep] - scales.y_mean) / scales.y_scale).astype(np.float32)
-        trained.append(train_network(rows[keep], base[keep], scaled, size, seed=seed + member))
+        trained.append(
+            train_network(rows[keep], base[keep], scaled, size, seed=seed + member, scaled_by=shared)
+        )
     return tuple(trained)
 
 

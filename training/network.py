@@ -3,7 +3,7 @@
 It is smooth where trees are steps and errs differently, so the mean of both is better than either on most series.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,14 @@ def _prepared(rows: F32, centre: F32, scale: F32) -> F32:
     return np.clip(filled, -CLIP, CLIP).astype(np.float32)
 
 
+def scaling(rows: F32) -> tuple[F32, F32]:
+    """Mean and standard deviation of each feature, NaN left out: the members of a mean share them."""
+    counts = np.maximum(np.isfinite(rows).sum(axis=0), 1)
+    centre = (np.where(np.isfinite(rows), rows, 0).sum(axis=0) / counts).astype(np.float32)
+    spread = np.where(np.isfinite(rows), rows - centre, 0)
+    return centre, np.maximum(np.sqrt((spread**2).sum(axis=0) / counts), 1e-6).astype(np.float32)
+
+
 def train_network(
     rows: F32,
     base: F32,
@@ -62,6 +70,7 @@ def train_network(
     size: NetworkSize,
     *,
     seed: int,
+    scaled_by: tuple[F32, F32] | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Network:
     """Minimise the pinball loss over features [n, R], NaN = missing; `base` and `target` [n] are scaled and finite.
@@ -69,10 +78,7 @@ def train_network(
     The same seed gives the same bits.
     """
     rng = np.random.default_rng(seed)
-    counts = np.maximum(np.isfinite(rows).sum(axis=0), 1)
-    centre = (np.where(np.isfinite(rows), rows, 0).sum(axis=0) / counts).astype(np.float32)
-    spread = np.where(np.isfinite(rows), rows - centre, 0)
-    scale = np.maximum(np.sqrt((spread**2).sum(axis=0) / counts), 1e-6).astype(np.float32)
+    centre, scale = scaling(rows) if scaled_by is None else scaled_by
     vector = _prepared(rows, centre, scale)
     base, target = base[:, None], target[:, None]
     horizon = 1
@@ -160,23 +166,29 @@ def _gradients(
     ]
 
 
-def add_network(
-    graph: GraphBuilder, network: Network, rows: str, base: str, y_mean: float, y_scale: float
+def add_networks(
+    graph: GraphBuilder, networks: Sequence[Network], rows: str, base: str, y_mean: float, y_scale: float
 ) -> str:
-    """[H, 3] in the target's unit; `rows` [H, R] and `base` [H, 1] are the feature graph's values."""
-    value = graph.op("Div", graph.sub(rows, graph.const(network.centre)), graph.const(network.scale))
+    """[H, 3] in the target's unit, the mean of all members; `rows` [H, R] and `base` [H, 1] are the feature graph's.
+
+    The members are one batch: three products of matrices whatever their number. They share centre and scale.
+    """
+    first = networks[0]
+    value = graph.op("Div", graph.sub(rows, graph.const(first.centre)), graph.const(first.scale))
     value = graph.finite_or(value, graph.const(0.0))
     value = graph.op("Clip", value, graph.const(-CLIP), graph.const(CLIP))
     for place in (0, 2, 4):
-        value = graph.op("MatMul", value, graph.const(network.weights[place]))
-        value = graph.add(value, graph.const(network.weights[place + 1]))
+        matrices = np.stack([each.weights[place] for each in networks])
+        shifts = np.stack([each.weights[place + 1][None] for each in networks])
+        value = graph.add(graph.op("MatMul", value, graph.const(matrices)), graph.const(shifts))
         if place < 4:
             value = graph.op("Relu", value)
-    middle = graph.add(base, graph.gather(value, [0], axis=1))
-    below = graph.op("Softplus", graph.gather(value, [1], axis=1))
-    above = graph.op("Softplus", graph.gather(value, [2], axis=1))
-    scaled = graph.concat([graph.sub(middle, below), middle, graph.add(middle, above)], axis=1)
-    return graph.add(graph.mul(scaled, graph.const(y_scale)), graph.const(y_mean))
+    middle = graph.add(base, graph.gather(value, [0], axis=2))
+    below = graph.op("Softplus", graph.gather(value, [1], axis=2))
+    above = graph.op("Softplus", graph.gather(value, [2], axis=2))
+    scaled = graph.concat([graph.sub(middle, below), middle, graph.add(middle, above)], axis=2)
+    mean = graph.op("ReduceMean", scaled, axes=[0], keepdims=0)
+    return graph.add(graph.mul(mean, graph.const(y_scale)), graph.const(y_mean))
 
 
 def _softplus(value: F32) -> F32:

@@ -14,7 +14,9 @@ from agent.clock import cpu_s, elapsed_s
 from agent.config.site import Site, Station
 from agent.control.commands import OrderWriter
 from agent.control.station import StationControl, Tuning
+from agent.daemon.known import known_ahead
 from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
+from agent.daemon.production import ProductionPlan
 from agent.domain import Quality, Reading, Snapshot
 from agent.inference.model import Model
 from agent.inference.series import Series
@@ -104,6 +106,7 @@ def run_agent(
         forecaster,
         history,
         forecast_every_s=FORECAST_EVERY_S,
+        known=known_ahead(scene.site, station, _production(scene)),
     )
     tags = [
         machine.tag(role)
@@ -134,6 +137,15 @@ def run_agent(
                 wires.write(command.tag, command.value)
 
     return _run(scene, act, planner_ms, progress)
+
+
+def _production(scene: Scene) -> ProductionPlan | None:
+    """The site's plan as its file has it at the start, for a model that knows it."""
+    if scene.site.production is None:
+        return None
+    plan = ProductionPlan(scene.site.production, scene.site.site.timezone)
+    plan.look(scene.start_at)
+    return plan
 
 
 def run_cascade(scene: Scene, cascade: Cascade, progress: Progress | None = None) -> RunResult:

@@ -47,6 +47,7 @@ def test_a_killed_process_costs_its_own_job_alone_and_what_may_pass_is_tried_aga
     assert "process was lost" in results["killed"].error
 
 
+@pytest.mark.timeout(600)  # a cluster of its own begins and loses workers meanwhile
 def test_a_ray_cluster_gives_the_same_results_as_the_pool(tmp_path):
     ray = pytest.importorskip("ray", reason="the extra train-ray is not installed")
     jobs = [job(name, tmp_path) for name in NAMES]

@@ -25,6 +25,7 @@ from twin.baselines.cascade import Cascade
 from twin.baselines.orders import ORDER_NAMES
 from twin.baselines.sequencer import Sequencer, SequencerSettings
 from twin.baselines.tune import tune
+from twin.commands.foresight import NAIVE, PERFECT, past_of, save_demand, worth_text
 from twin.demand import DemandSeries
 from twin.metered import UNITS, metered_demand
 from twin.simulate import ForecastKind, RunResult, Scene, run_agent, run_cascade, run_sequencer, summary
@@ -79,13 +80,25 @@ def command(argv: Sequence[str]) -> int:
     console = Console(stderr=args.json == "-")
     console.print(report.text(), highlight=False, soft_wrap=True)
     best, demand = _best(site, station_id, demand, args, console)
-    scene = Scene(site, station_id, demand, demand.start_at, demand.end_at, args.seed, step_s=args.step_s)
+    if args.save_demand is not None:
+        save_demand(args.save_demand, demand, f"{station_id}.demand_m3_min")
+    kind, model = _forecast(args.forecast)
+    past = None
+    if model is not None:
+        past = past_of(args.demand, demand, report, site, station_id, args.time)
+        days = 0.0 if past is None else len(past.values) * past.step_s / 86400.0
+        console.print(f"  {days:.1f} days of the file before the start are what the forecasts look back at")
+    scene = Scene(
+        site, station_id, demand, demand.start_at, demand.end_at, args.seed, step_s=args.step_s, past=past
+    )
     for line in _beyond_capacity(scene):
         console.print(line, style="yellow", highlight=False, soft_wrap=True)
-    runs = _runs(scene, args.controller, args.forecast, best, console)
+    runs = _runs(scene, args.controller, (kind, model), best, console)
     days = (scene.end_at - scene.start_at) / timedelta(days=1)
     title = f"{site.site.name or site.site.id}, station {station_id}, {days:.1f} days, seed {args.seed}"
     console.print(account_table(runs, title=title, currency=site.tariff.currency))
+    if (worth := worth_text(runs)) is not None:
+        console.print(worth, highlight=False, soft_wrap=True)
     warnings = service_warnings(runs)
     for warning in warnings:
         console.print(warning, style="yellow", highlight=False, soft_wrap=True)
@@ -141,12 +154,19 @@ def _best(
 
 
 def _runs(
-    scene: Scene, controller: str, forecast: str, best: SequencerSettings | None, console: Console
+    scene: Scene,
+    controller: str,
+    forecast: tuple[ForecastKind, Model | None],
+    best: SequencerSettings | None,
+    console: Console,
 ) -> dict[str, dict[str, Any]]:
-    kind, model = _forecast(forecast)
+    kind, model = forecast
     jobs: dict[str, Callable[[Callable[[float], None]], RunResult]] = {}
     if _wanted("agent", controller):
         jobs["agent"] = lambda tell: run_agent(scene, kind, model=model, progress=tell)
+        if model is not None:
+            jobs[NAIVE] = lambda tell: run_agent(scene, "naive", progress=tell)
+            jobs[PERFECT] = lambda tell: run_agent(scene, "perfect", progress=tell)
     for order in ORDER_NAMES:
         if _wanted(f"cascade:{order}", controller):
             cascade = Cascade(scene.station, order=order)
@@ -270,7 +290,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ISO",
         help="tune sequencer:best up to here, compare from here",
     )
-    parser.add_argument("--forecast", default="naive", help="none, naive, perfect, or a model's ONNX file")
+    parser.add_argument(
+        "--forecast",
+        default="naive",
+        help="none, naive, perfect, or a model's ONNX file: then naive and perfect run beside it",
+    )
+    parser.add_argument(
+        "--save-demand",
+        type=Path,
+        metavar="CSV",
+        help="keep the demand as quarter hours of m3/min, for trimload-train fit",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of minute and sensor noise")
     parser.add_argument("--step-s", type=float, default=5.0, help="tick of the simulation")
     parser.add_argument("--json", metavar="OUT", help="write the figures here; - for standard output")
