@@ -43,7 +43,7 @@ class Budget:
             return Budget(lps=60, sweeps=60, kicks=10)
         if machines <= 25:
             return Budget(lps=80, sweeps=50, kicks=8)
-        return Budget(lps=200, sweeps=95, kicks=6)
+        return Budget(lps=200, sweeps=115, kicks=4)
 
     @staticmethod
     def deep() -> Budget:
