@@ -36,6 +36,7 @@ from agent.clock import cpu_s, elapsed_s
 from agent.planner.budget import Budget
 from agent.planner.case_file import parse_case, plan_document
 from agent.planner.command import vent_of
+from agent.planner.problem import StationProblem
 from agent.planner.result import PlanStatus, StationPlanResult
 from agent.planner.solve import plan_station
 from benchmarks.planner import Scorer, load_scorer
@@ -151,12 +152,11 @@ def draw(index: int) -> tuple[str, Case]:
     return kind, case
 
 
-def faults(case: Case, plan: StationPlanResult, again: StationPlanResult, scorer: Scorer | None) -> list[str]:
+def faults(case: Case, problem: StationProblem, plan: StationPlanResult, scorer: Scorer | None) -> list[str]:
     """Everything that is wrong with a plan."""
     found: list[str] = []
-    if plan != again:
+    if plan != plan_station(problem, budget=_SMALL):
         found.append("another answer the second time")
-    problem = parse_case(json.dumps(case), where="soak")
     document = json.loads(json.dumps(plan_document(plan.on, plan.flow_m3_min, vent_of(problem, plan))))
     named = {(rule.machine_id, rule.step) for rule in plan.broken}
     if scorer is None:
@@ -192,7 +192,7 @@ def soak(first: int, count: int, scorer: Scorer | None, console: Console) -> int
             problem = parse_case(json.dumps(case), where="soak")
             plan = plan_station(problem, budget=_SMALL)
             slowest = max(slowest, cpu_s() - begin)
-            wrong = faults(case, plan, plan_station(problem, budget=_SMALL), scorer)
+            wrong = faults(case, problem, plan, scorer)
             statuses[str(plan.status)] += 1
             contradictory += bool(plan.broken)
         except Exception:  # noqa: BLE001  whatever it is, it is what we look for
@@ -200,6 +200,8 @@ def soak(first: int, count: int, scorer: Scorer | None, console: Console) -> int
         if wrong:
             failed += 1
             print(f"problem {index} ({kind}): {'; '.join(wrong)}", flush=True)
+        if (index - first) % 500 == 499 and not console.is_terminal:
+            print(f"{index - first + 1} problems, {failed} failed", flush=True)
     print(f"{count} problems, {failed} failed; {dict(statuses)}; {contradictory} contradict themselves")
     print(f"kinds: {dict(kinds)}; slowest plan {1000 * slowest:.0f} ms CPU")
     return failed

@@ -311,6 +311,8 @@ def _money_faults(problem: StationProblem) -> list[Fault]:
 def _machine_faults(machine: PlanMachine) -> list[Fault]:
     where = f"machine '{machine.machine_id}'"
     found: list[Fault] = []
+    if not machine.machine_id:
+        found.append(Fault("a machine has no id", "machines", "give every machine its own id"))
     flat = [x for point in machine.curve for x in point]
     if not machine.curve or not all(math.isfinite(x) for x in flat):
         return [Fault("the power curve is empty or not finite", where, "give [flow, kW] points")]

@@ -135,6 +135,9 @@ def _judge_air(verdict: Verdict, case: dict[str, Any], plan: dict[str, Any], ene
             verdict.missing_m3 += missing
             verdict.cost_eur += price["unserved_eur_m3"] * missing
             level = floor
+        if plan.get("vent") is None:
+            # Where a plan does not say, as little is blown off as the band demands.
+            level = min(level, receiver["p_max_bar"])
         if level > receiver["p_max_bar"] + TOLERANCE:
             verdict.broken.append(("pressure", "", step))
         energy_kwh[step] += receiver["power_kw_per_bar"] * (level - receiver["p_ref_bar"]) * minutes / 60

@@ -65,6 +65,7 @@ def test_a_faulty_case_gets_one_clear_error(change: dict[str, Any], words: str) 
         ("min_up_min", -1.0, "negative"),
         ("init", {"on": "yes", "minutes_in_state": 1.0}, "neither true nor false"),
         ("id", "M1", "two machines"),
+        ("id", "", "no id"),
     ],
 )
 def test_a_faulty_machine_gets_one_clear_error(key: str, value: Any, words: str) -> None:
