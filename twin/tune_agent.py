@@ -44,7 +44,7 @@ KEYS = (
     Key("band_width_bar", 0.08, 0.5, 2),
     Key("band_floor_bar", 0.02, 0.3, 2),
     Key("lead_s", 3.0, 40.0, 0),
-    Key("start_cost_min", 0.5, 8.0, 1),
+    Key("start_cost_min", 0.5, 20.0, 1),
     Key("demand_spread", 0.0, 0.2, 2),
 )
 Settings = Mapping[str, float]

@@ -220,7 +220,7 @@ class Station(Part):
         default=10.0, ge=0, le=120, description="Machines load this long before the band would be left."
     )
     start_cost_min: float = Field(
-        default=3.0, ge=0, le=30, description="A start is weighed as so many minutes of full power."
+        default=8.0, ge=0, le=30, description="A start is weighed as so many minutes of full power."
     )
     demand_spread: float = Field(
         default=0.05,

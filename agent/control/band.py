@@ -14,6 +14,7 @@ from agent.control.guard import may_start
 from agent.control.level import BandLevel
 from agent.control.memory import HOUR_S, StationMemory
 from agent.control.orders import STOP, Order
+from agent.control.surge import Surge
 from agent.control.view import Fleet, StationView
 from agent.planner.sets import SetTable
 
@@ -55,6 +56,7 @@ class Band:
         self._able_m3_min = 0.0
         self._bias_m3_min = 0.0
         self.level = BandLevel(fleet.station)
+        self.surge = Surge(sum(fleet.full_flow))
 
     def step(
         self, view: StationView, demand: Demand, memory: StationMemory, committed: int, *, dt_s: float
@@ -63,10 +65,13 @@ class Band:
         fleet, station = self._fleet, self._fleet.station
         pressure = view.pressure_bar_g
         assert pressure is not None, "the tick goes to fallback before the band runs blind"
-        low, aim, high = self.level.edges(by_speed=self.trims_by_speed)
         reasons: list[str] = []
 
         running, loaded, supply, starting_lead_s = self._machines_now(view, memory)
+        self.surge.see(view.at_s, demand.fast_m3_min, dt_s)
+        room = self._capacity(running & committed) - demand.slow_m3_min
+        surge_bar = self.surge.lift(room, self._next_start_s(view), fleet.m3_per_bar, dt_s)
+        low, aim, high = self.level.edges(by_speed=self.trims_by_speed, surge_bar=surge_bar)
         ordered = loaded if self._loaded is None else self._loaded
         wanted = (
             max(demand.fast_m3_min, demand.slow_m3_min)
@@ -101,8 +106,18 @@ class Band:
         elif stray and self._capacity(usable) >= wanted:
             # A released machine is relieved at once by those that stay: no waiting for the band's edge.
             want_load, trim = self._loading(usable, wanted)
+        if pressure <= high and self._capacity(loaded & want_load) < wanted:
+            # Handing over: who delivers goes on until the machine that takes over says that it delivers.
+            want_load |= loaded & ordered
+        coming = self._coming(view, running, active)
+        if coming and (supply < wanted or pressure < low):
+            soon_s = starting_lead_s + station.lead_s
+            if pressure < low or pressure + slope * soon_s / 60.0 < low:
+                # It is wanted at once: loaded from its start on it delivers without a second wait.
+                want_load |= coming
         self._loaded, self._trim = want_load, trim
-        relieved = self._capacity(usable) >= wanted and not (want_load & ~active and pressure < low)
+        carried = self._capacity(loaded & usable & want_load) >= wanted
+        relieved = carried and not (want_load & ~active and pressure < low)
         self._learn_bias(view, pressure, aim, dt_s)
         wishes = self._wishes(view, demand, memory, active, want_load, trim, pressure, aim, relieved=relieved)
         return Decision(wishes, tuple(reasons), slope, rescued)
@@ -155,6 +170,23 @@ class Band:
                     # It has no unloaded state to wait in: to load it is to start it.
                     running |= 1 << index
         return running, loaded, supply, lead_s
+
+    def _next_start_s(self, view: StationView) -> float | None:
+        """Start time of the quickest machine that stands ready; None where none does."""
+        times = [
+            machine.start_s
+            for machine, seen in zip(self._fleet.machines, view.machines, strict=True)
+            if seen.running is False and not seen.tripped and seen.ready is not False
+        ]
+        return min(times, default=None)
+
+    def _coming(self, view: StationView, running: int, active: int) -> int:
+        """Machines that are starting, or about to, and that are meant to run."""
+        bits = 0
+        for index, seen in enumerate(view.machines):
+            if (active >> index) & 1 and not (running >> index) & 1 and seen.running is not None:
+                bits |= 0 if seen.tripped else 1 << index
+        return bits
 
     def _capacity(self, bits: int) -> float:
         return sum(flow for i, flow in enumerate(self._fleet.full_flow) if (bits >> i) & 1)

@@ -36,10 +36,14 @@ class BandLevel:
         """How far above the minimum the band begins while a VSD trims, or while none does."""
         return max(self._floors[by_speed], self.reserve_bar)
 
-    def edges(self, *, by_speed: bool) -> tuple[float, float, float]:
-        """(low, aim, high)."""
+    def edges(self, *, by_speed: bool, surge_bar: float = 0.0) -> tuple[float, float, float]:
+        """(low, aim, high). `surge_bar`: how far above the minimum a sudden rise of the demand is met."""
         station = self._station
-        low = station.pressure_min_bar_g + self.floor_bar(by_speed=by_speed)
+        # A VSD holds its aim, so that is what the rise finds; a machine that switches may be at its lowest.
+        reserve = max(surge_bar - _VSD_AIM_BAR, 0.0) if by_speed else surge_bar
+        if not station.band_adapts:
+            reserve = 0.0
+        low = station.pressure_min_bar_g + max(self.floor_bar(by_speed=by_speed), reserve)
         width = min(station.band_width_bar, _VSD_WIDTH_BAR) if by_speed else station.band_width_bar
         high = min(low + width, station.pressure_max_bar_g)
         aim = min(low + _VSD_AIM_BAR, high) if by_speed else 0.5 * (low + high)

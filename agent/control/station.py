@@ -6,7 +6,8 @@ same method.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -38,6 +39,7 @@ class Tuning(NamedTuple):
     spread: SpreadSettings = SpreadSettings()
     lookahead: LookaheadSettings = LookaheadSettings()
     commit_every_s: float = 60.0
+    keep_s: float = 300.0
 
 
 def tuning_of(station: Station) -> Tuning:
@@ -49,14 +51,18 @@ def tuning_of(station: Station) -> Tuning:
 
 
 class Outlook(NamedTuple):
-    """Expected demand relative to now, one value per look-ahead step, the first for now."""
+    """Expected mean demand [m3/min] of each step of the look-ahead, and how much of it what is drawn now decides.
 
-    ratio: tuple[float, ...]
+    `now_share` is 1 where the forecast has nothing to say, 0 where it knows.
+    """
+
+    demand_m3_min: tuple[float, ...]
+    now_share: tuple[float, ...]
     source: str
 
 
-# (step [s], number of steps) -> what is expected.
-LookAhead = Callable[[float, int], Outlook | None]
+# Lengths of the steps [s] -> what is expected in each.
+LookAhead = Callable[[Sequence[float]], Outlook | None]
 
 
 @dataclass(slots=True)
@@ -77,6 +83,20 @@ class TickResult:
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...]
     alarm: Alarm | None = None
+
+
+def _expected(now_m3_min: float, steps_s: Sequence[float], outlook: Outlook | None) -> list[float]:
+    """Demand of each step: what is drawn now, fading into what was forecast as fast as the forecast has earned.
+
+    Not the forecast's shape on today's level: a forecast in quarter hours smears a ramp that takes five
+    minutes, and its shape, laid on a demand that has already risen, calls for machines that nobody needs.
+    """
+    if outlook is None:
+        return [now_m3_min] * len(steps_s)
+    return [
+        kept * now_m3_min + (1.0 - kept) * expected
+        for kept, expected in zip(outlook.now_share, outlook.demand_m3_min, strict=True)
+    ]
 
 
 class StationControl:
@@ -104,6 +124,7 @@ class StationControl:
         self._commit_at_s = float("-inf")
         self._last_s: float | None = None
         self._last_usable = -1
+        self._lately: deque[tuple[float, float]] = deque()
 
     def tick(
         self, snapshot: Snapshot, plan: Plan | None = None, look_ahead: LookAhead | None = None
@@ -214,6 +235,9 @@ class StationControl:
         look_ahead: LookAhead | None,
         notes: list[str],
     ) -> None:
+        self._lately.append((view.at_s, demand.slow_m3_min))
+        while view.at_s - self._lately[0][0] > self.tuning.keep_s:
+            self._lately.popleft()
         barred, held, running = self._bits(view)
         usable_changed = barred != self._last_usable
         self._last_usable = barred
@@ -222,14 +246,21 @@ class StationControl:
         if self._committed is not None and not due and not usable_changed:
             return
         self._commit_at_s = view.at_s
-        settings = self.tuning.lookahead
-        outlook = look_ahead(settings.step_s, settings.steps) if look_ahead is not None else None
-        ratios = outlook.ratio[: settings.steps] if outlook is not None else (1.0,) * settings.steps
-        wanted = [demand.slow_m3_min * ratio for ratio in ratios]
+        steps_s = self.tuning.lookahead.steps_s
+        outlook = look_ahead(steps_s) if look_ahead is not None else None
+        wanted = _expected(demand.slow_m3_min, steps_s, outlook)
         wanted[0] = max(demand.slow_m3_min, demand.fast_m3_min)
-        end_running = self._planned(snapshot, plan, len(wanted) * settings.step_s)
+        lately = max((value for _, value in self._lately), default=0.0)
+        end_running = self._planned(snapshot, plan, sum(steps_s))
         current = running if self._committed is None else (self._committed & ~barred)
-        choice = self.lookahead.choose(current, wanted, barred=barred, held=held, end_running=end_running)
+        choice = self.lookahead.choose(
+            current,
+            wanted,
+            barred=barred,
+            held=held,
+            end_running=end_running,
+            lately_m3_min=lately,
+        )
         mask, spread_h = choice.mask, self.fleet.station.hours_spread_h
         if spread_h is not None:
             hours = [past.hours_run_h for past in self.memory.machines]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agent.config.site import Station, Tariff
 from agent.control.station import LookAhead, Outlook, StationControl
 from agent.control.view import StationView
+from agent.daemon.skill import Skill
 from agent.domain import Plan
 from agent.inference.contract import Contract
 from agent.inference.forecaster import Forecaster, QuantileForecast, TargetSpec
@@ -30,8 +31,8 @@ FORECAST_EVERY_S = 900.0
 PLAN_EVERY_S = 1800.0
 _KEEP_STEPS = 60 * 96
 _RETRY_S = 60.0
-# The forecast steers the next half hour by its shape, not its level; the ratio is held to this range.
-_RATIO_LOW, _RATIO_HIGH = 0.4, 2.0
+# A longer step of the look-ahead is looked at this often.
+_LOOK_S = 600.0
 
 
 class DemandForecast(Protocol):
@@ -84,14 +85,16 @@ class DemandHistory:
         self._sum = 0.0
         self._count = 0
 
-    def add(self, at_s: float, demand_m3_min: float) -> None:
-        """Take in one tick's demand."""
+    def add(self, at_s: float, demand_m3_min: float) -> bool:
+        """Take in one tick's demand; whether it closed a quarter hour."""
         slot = int(at_s // STEP_S)
-        if slot != self._slot:
+        closed = slot != self._slot
+        if closed:
             self._close()
             self._slot, self._sum, self._count = slot, 0.0, 0
         self._sum += demand_m3_min
         self._count += 1
+        return closed
 
     def load(self, first_at: datetime, values: Sequence[float]) -> None:
         """Take in means from the past, e.g. from the store; NaN where there are none."""
@@ -141,13 +144,24 @@ class Foresight:
     forecast: QuantileForecast | None = None
     plan: Plan | None = None
     known: KnownAhead | None = None
+    _skill: Skill = field(default_factory=Skill)
     _forecast_s: float = float("-inf")
     _plan_s: float = float("-inf")
 
     def observe(self, at_s: float, demand_m3_min: float | None) -> None:
         """Take in one tick's demand."""
-        if demand_m3_min is not None:
-            self.history.add(at_s, demand_m3_min)
+        if demand_m3_min is not None and self.history.add(at_s, demand_m3_min):
+            self._judge()
+
+    def _judge(self) -> None:
+        """Hold the quarter hour that has just ended against what was forecast of it."""
+        series = self.history.series()
+        if series is None or self.forecast is None:
+            return
+        begin_at = series.first_at + timedelta(seconds=STEP_S * (len(series.values) - 1))
+        row = round((begin_at - self.forecast.first_at).total_seconds() / self.forecast.step_s)
+        if 0 <= row < len(self.forecast.quantiles):
+            self._skill.learn(series.values[-5:], float(self.forecast.quantiles[row, 1]))
 
     def forecast_due(self, at_s: float) -> bool:
         """A new quarter hour has begun since the last forecast."""
@@ -216,19 +230,25 @@ class Foresight:
 
     def look_ahead(self, at: datetime) -> LookAhead:
         """`outlook` as it would be asked at `at`."""
-        return lambda step_s, steps: self.outlook(at, step_s, steps)
+        return lambda steps_s: self.outlook(at, steps_s)
 
-    def outlook(self, at: datetime, step_s: float, steps: int) -> Outlook | None:
-        """The next steps' demand relative to now, by the median's shape."""
+    def outlook(self, at: datetime, steps_s: Sequence[float]) -> Outlook | None:
+        """The forecast's median for each of the next steps, its mean over longer ones; None beyond its end."""
         if self.forecast is None:
             return None
-        wanted = [self._median_at(at + timedelta(seconds=step_s * k)) for k in range(steps)]
-        if any(value is None for value in wanted):
-            return None
-        values = [value for value in wanted if value is not None]
-        base = max(values[0], 0.02 * sum(m.full_flow_m3_min for m in self.station.machines.values()))
-        ratios = tuple(min(max(value / base, _RATIO_LOW), _RATIO_HIGH) for value in values)
-        return Outlook((1.0, *ratios[1:]), self.forecast.source)
+        begin_s, values = 0.0, []
+        for step_s in steps_s:
+            looks = max(1, round(step_s / _LOOK_S))
+            seen = [
+                self._median_at(at + timedelta(seconds=begin_s + step_s * (k + 0.5) / looks))
+                for k in range(looks)
+            ]
+            known = [value for value in seen if value is not None]
+            if len(known) < looks:
+                return None
+            values.append(sum(known) / looks)
+            begin_s += step_s
+        return Outlook(tuple(values), self._skill.kept(steps_s), self.forecast.source)
 
     def _median_at(self, at: datetime) -> float | None:
         """The median at an instant, linear between the middles of its steps."""

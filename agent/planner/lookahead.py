@@ -1,4 +1,4 @@
-"""Which machines to keep running for the next half hour: exact over sets, fast enough for every minute.
+"""Which machines to keep running for the next two hours: exact over sets, fast enough for every minute.
 
 Backward dynamic programming over sets of running machines. Stage cost is the set's spread cost
 (agent/planner/sets.py), a change costs the starts it needs, and what the day's plan runs at the
@@ -20,17 +20,18 @@ _SHORT_KW_MIN_M3 = 200.0
 
 @dataclass(frozen=True, slots=True)
 class LookaheadSettings:
-    """`step_s` of the grid, `margin` on demand where capacity is checked (the spread
-    holds the reserve), `start_min` minutes of full power that a start is made to cost (1 to 4 tried in
-    closed loop on a week of two stations: 3 used 0.4 % less than 1, with a third fewer starts).
+    """`steps_s` are the lengths of the steps: short ones where a start is near, long ones up to two hours so
+    that a start is weighed against all the time it serves. `margin` on demand where capacity is checked (the
+    spread holds the reserve), `start_min` minutes of full power that a start is made to cost: its energy is
+    about one, the rest is wear and that a machine started for a peak is soon stopped and started again.
     `plan_weight` is the share of the starts saved by the day plan's set at the end that counts: its forecast
     errs, and a whole share kept machines running for 0.3 % more energy (0.25, 0.5 and 1 tried on three days).
     """
 
-    step_s: float = 300.0
-    steps: int = 6
+    steps_s: tuple[float, ...] = (300.0, 300.0, 600.0, 1200.0, 1800.0, 3000.0)
     margin: float = 0.0
-    start_min: float = 3.0
+    start_min: float = 16.0
+    start_foreseen_min: float = 5.0
     plan_weight: float = 0.25
 
 
@@ -49,9 +50,11 @@ class Lookahead:
     def __init__(self, table: SetTable, full_power_kw: Sequence[float], settings: LookaheadSettings) -> None:
         self.table = table
         self.settings = settings
-        start_kwh = np.array(full_power_kw) * settings.start_min / 60.0
         bits = ((table.masks[:, None] >> np.arange(len(table.machines))) & 1).astype(np.float64)
+        # Column by column of the table, each in one piece.
+        self._spread_kw: Floats = np.ascontiguousarray(table.spread_kw.T)
         # [from, to]: kWh of the starts that the change needs.
+        start_kwh = np.array(full_power_kw) * settings.start_min / 60.0
         self._change: Floats = (1.0 - bits) @ (bits * start_kwh).T
 
     def choose(
@@ -62,22 +65,29 @@ class Lookahead:
         barred: int = 0,
         held: int = 0,
         end_running: int | None = None,
+        lately_m3_min: float = 0.0,
     ) -> Choice:
         """The best set for now.
 
         `running` bits run already; `barred` bits may not run now, `held` bits must. `demand` is one
-        value per step of the horizon. `end_running`: what the day's plan runs after it.
+        value per step of the horizon. `end_running`: what the day's plan runs after it. `lately`: the
+        highest demand of the last minutes.
         """
         table = self.table
-        hours = self.settings.step_s / 3600.0
+        change = self._change
+        hours = [step_s / 3600.0 for step_s in self.settings.steps_s]
         if end_running is not None and end_running in table.index_of:
-            future = self.settings.plan_weight * self._change[:, table.index_of[end_running]]
+            future = self.settings.plan_weight * change[:, table.index_of[end_running]]
         else:
             future = np.zeros(len(table.masks))
-        for demand in reversed(demand_m3_min[1:]):
-            future = np.min(self._change + (self._stage(demand) * hours + future)[None, :], axis=1)
-        now = self._stage(demand_m3_min[0]) * hours + future
-        now = now + self._change_from(running)
+        for demand, span_h in zip(demand_m3_min[:0:-1], hours[len(demand_m3_min) - 1 : 0 : -1], strict=True):
+            future = np.min(change + (self._stage(demand) * span_h + future)[None, :], axis=1)
+        now = self._stage(demand_m3_min[0]) * hours[0] + future
+        now = now + self._change_from(running, change)
+        here = table.index_of.get(running)
+        if here is not None:
+            # A set that could not have carried what was taken lately will start again what it stops.
+            now = now + np.where(table.capacity < lately_m3_min, change[:, here], 0.0)
         illegal = ((table.masks & barred) != 0) | ((table.masks & held) != held)
         if bool(illegal.all()):
             return Choice(
@@ -89,7 +99,7 @@ class Lookahead:
         saving = float(now[stay] - now[best]) if stay is not None and np.isfinite(now[stay]) else float("nan")
         reason = (
             f"{demand_m3_min[0]:.1f} m3/min now, {demand_m3_min[-1]:.1f} in "
-            f"{self.settings.step_s * (len(demand_m3_min) - 1) / 60:.0f} min; "
+            f"{sum(self.settings.steps_s[: len(demand_m3_min) - 1]) / 60:.0f} min; "
             f"saves {saving:.2f} kWh against staying"
         )
         return Choice(int(table.masks[best]), float(now[best]), reason)
@@ -97,17 +107,17 @@ class Lookahead:
     def _stage(self, demand_m3_min: float) -> Floats:
         table = self.table
         short = np.maximum(demand_m3_min * (1.0 + self.settings.margin) - table.capacity, 0.0)
-        stage: Floats = table.spread_kw[:, table.column(demand_m3_min)] + _SHORT_KW_MIN_M3 * short
+        stage: Floats = self._spread_kw[table.column(demand_m3_min)] + _SHORT_KW_MIN_M3 * short
         return stage
 
-    def _change_from(self, running: int) -> Floats:
+    def _change_from(self, running: int, change: Floats) -> Floats:
         row = self.table.index_of.get(running)
         if row is not None:
-            known: Floats = self._change[row]
+            known: Floats = change[row]
             return known
         # A set outside the table: price it by its nearest one inside (most machines in common).
         common = [
             int(running & int(m)).bit_count() - int(int(m) & ~running).bit_count() for m in self.table.masks
         ]
-        nearest: Floats = self._change[int(np.argmax(common))]
+        nearest: Floats = change[int(np.argmax(common))]
         return nearest

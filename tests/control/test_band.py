@@ -111,3 +111,28 @@ def test_plan_that_runs_nothing_does_not_starve_the_band(band):
 
     assert decision.rescued
     assert any(order.run for order in decision.wishes)
+
+
+def test_machine_that_is_wanted_at_once_is_ordered_to_load_while_it_starts(band):
+    # 23 wanted, 16 delivered: until the small one delivers the pressure falls below the band by far.
+    now = view(0, 6.39, [loaded(), stopped(), stopped()])
+
+    decision = decide(band, now, 23.0, BIG | SMALL)
+
+    assert decision.wishes[1].run
+    assert decision.wishes[1].load
+
+
+def test_machine_goes_on_delivering_until_the_one_that_takes_over_says_that_it_does(band):
+    # The small one has been running idle and is chosen instead of the big one.
+    memory = StationMemory(3)
+    memory.observe(view(-500, 6.5, [loaded(), idle(), stopped()]))
+    reloading = view(0, 6.45, [loaded(), idle(), stopped()])
+    decide(band, reloading, 9.0, BIG, memory)
+
+    during = decide(band, reloading, 9.0, SMALL, memory)
+    after = decide(band, view(5, 6.45, [loaded(), loaded(58.0), stopped()]), 9.0, SMALL, memory)
+
+    assert during.wishes[0].load
+    assert during.wishes[1].load
+    assert not after.wishes[0].load

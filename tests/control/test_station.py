@@ -1,5 +1,7 @@
 """Which machines a station chooses to run: those that may, and those that must."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.control.station import Outlook, StationControl
@@ -55,16 +57,16 @@ def test_operators_start_is_held_and_his_stop_barred(station):
 
 
 def test_outlook_is_asked_for_once_a_minute_and_not_at_each_tick(station):
-    asked: list[tuple[float, int]] = []
+    asked: list[float] = []
 
-    def look_ahead(step_s: float, steps: int) -> Outlook:
-        asked.append((step_s, steps))
-        return Outlook((1.0,) * steps, "test")
+    def look_ahead(steps_s: Sequence[float]) -> Outlook:
+        asked.append(sum(steps_s))
+        return Outlook((12.0,) * len(steps_s), (1.0,) * len(steps_s), "test")
 
     chosen(station, [loaded(), stopped(), stopped()], seconds=200, look_ahead=look_ahead)
 
-    # Demand is known from 5 s on; then at 65, 125 and 185 s: half an hour in steps of five minutes.
-    assert asked == [(300.0, 6)] * 4
+    # Demand is known from 5 s on; then at 65, 125 and 185 s: two hours each time.
+    assert asked == [7200.0] * 4
 
 
 @pytest.mark.parametrize("mode", ["observe", "advise"])

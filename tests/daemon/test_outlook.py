@@ -67,39 +67,41 @@ def foresight(forecast: QuantileForecast | None) -> Foresight:
     return mine
 
 
-def test_ratios_follow_the_medians_shape_between_the_middles_of_its_steps():
-    # Middles at 7.5, 22.5 and 37.5 min: 10, 20, 20. From minute 7.5 in steps of 5 min:
-    # 10, 13.3, 16.7, 20, 20 relative to 10.
-    ahead = foresight(forecast_of(10, 20, 20)).outlook(START + timedelta(minutes=7.5), 300.0, 5)
+def test_expected_demand_follows_the_median_between_the_middles_of_its_steps():
+    # Middles at 7.5, 22.5 and 37.5 min: 10, 20, 20. Steps of 5 min from minute 5 on have their middles at
+    # 7.5, 12.5, 17.5 and 22.5 min; one of 20 min is the mean of its two halves, at 12.5 and 22.5 min.
+    short = foresight(forecast_of(10, 20, 20)).outlook(START + timedelta(minutes=5), (300.0,) * 4)
+    long = foresight(forecast_of(10, 20, 20)).outlook(START + timedelta(minutes=7.5), (1200.0,))
 
-    assert ahead.ratio == pytest.approx((1.0, 4 / 3, 5 / 3, 2.0, 2.0))
-    assert ahead.source == "test"
-
-
-def test_first_ratio_is_one_and_the_others_stay_between_two_fifths_and_double():
-    up = foresight(forecast_of(10, 90, 90)).outlook(START, 900.0, 2)
-    down = foresight(forecast_of(40, 1, 1)).outlook(START, 900.0, 2)
-
-    # At minute 0 the median is the first step's; at minute 15 half way: 50 of 10, 20.5 of 40.
-    assert up.ratio == (1.0, 2.0)
-    assert down.ratio == pytest.approx((1.0, 20.5 / 40))
-    assert foresight(forecast_of(40, 1, 1)).outlook(START, 1350.0, 2).ratio == (1.0, 0.4)
-
-
-def test_hardly_any_demand_now_does_not_make_the_ratio_explode():
-    # Machines of 16.3 + 16.3 + 9.7 + 16.6 = 58.9 m3/min: the base is 2 % of them, 1.178.
-    ahead = foresight(forecast_of(0, 0, 2, 2)).outlook(START + timedelta(minutes=7.5), 1800.0, 2)
-
-    assert ahead.ratio == pytest.approx((1.0, 2 / 1.178))
+    assert short.demand_m3_min == pytest.approx((10.0, 40 / 3, 50 / 3, 20.0))
+    assert long.demand_m3_min == pytest.approx(((40 / 3 + 20.0) / 2,))
+    assert short.source == "test"
 
 
 def test_nothing_is_said_beyond_the_forecasts_end_or_without_one():
     short = foresight(forecast_of(10, 20))
 
-    assert short.outlook(START, 300.0, 4) is not None
+    assert short.outlook(START, (300.0,) * 4) is not None
     # The last middle is at 22.5 min; behind it nothing is known.
-    assert short.outlook(START, 300.0, 6) is None
-    assert foresight(None).outlook(START, 300.0, 6) is None
+    assert short.outlook(START, (300.0,) * 6) is None
+    assert foresight(None).outlook(START, (300.0,) * 6) is None
+
+
+def test_forecast_that_was_right_decides_at_once_and_one_that_was_wrong_only_later():
+    def after_six_quarters(forecast: float) -> tuple[float, ...]:
+        mine = foresight(forecast_of(*[forecast] * 8))
+        # Quarter hours of 10, 30, 10, 30 ...: what stands still is wrong by 20 from one to the next.
+        for quarter in range(8):
+            mine.observe(START.timestamp() + 900.0 * quarter, 10.0 if quarter % 2 else 30.0)
+        return mine.outlook(START, (300.0, 300.0)).now_share
+
+    near, later = after_six_quarters(20.0)
+
+    # Forecast wrong by 10, demand of now by 20 after a quarter hour and by nothing at its begin:
+    # squares 100 and 400 x 150 s / 900 s, then 400 x 450 s / 900 s.
+    assert near == pytest.approx(100.0 / (100.0 + 400.0 / 6.0))
+    assert later == pytest.approx(100.0 / (100.0 + 200.0))
+    assert after_six_quarters(400.0)[1] > 0.99
 
 
 def test_forecast_is_due_with_each_new_quarter_hour_and_each_minute_until_there_is_one():

@@ -89,6 +89,15 @@ def test_machine_is_kept_through_a_short_lull_when_its_restart_costs_more(two):
     assert look(two, start_min=0.1).choose(A | B, lull).mask == B
 
 
+def test_what_was_needed_minutes_ago_is_not_stopped_to_be_started_again(two):
+    # b alone carries 4 m3/min for 2 h, but 12 were drawn a moment ago: stopping a would cost its restart,
+    # 8 min x 60 kW = 8 kWh; running it idle 0.9 kWh in the first five minutes.
+    steady = [4.0] * 2
+
+    assert look(two).choose(A | B, steady).mask == B
+    assert look(two).choose(A | B, steady, lately_m3_min=12.0).mask == A | B
+
+
 def test_ramp_is_met_by_a_start_before_it(two):
     # 200 kW a missing m3/min outweigh everything: both must run when the ramp is there, not before.
     steps = look(two).choose(A, [4.0, 14.0, 14.0])
