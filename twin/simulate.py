@@ -251,23 +251,33 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
         writes[machine.tag("output_share_set")] = compressor.write_output_share
         writes[machine.tag("heartbeat")] = compressor.write_heartbeat
 
+    # Refreshed in place: a reading whose value stands keeps the instant at which it came to be.
+    out: dict[str, Reading] = {}
+    last: list[tuple[object, ...]] = [()] * len(rows)
+
     def readings(at: datetime) -> dict[str, Reading]:
-        out: dict[str, Reading] = {}
         pressure = plant.pressure_sensor_bar_g
         out[station.pressure] = Reading(pressure, good if pressure is not None else bad, at)
         if station.flow is not None:
             out[station.flow] = Reading(plant.flow_sensor_m3_min, good, at)
-        for c, running, loaded, power, share, ready, tripped, enable, run, load, share_set in rows:
-            out[running] = Reading(float(c.running), good, at)
-            out[loaded] = Reading(float(c.loaded), good, at)
-            out[power] = Reading(c.power_kw, good, at)
-            out[share] = Reading(c.output_share, good, at)
-            out[ready] = Reading(float(c.ready), good, at)
-            out[tripped] = Reading(float(c.tripped), good, at)
-            out[enable] = Reading(float(c.order_enable), good, at)
-            out[run] = Reading(float(c.order_run), good, at)
-            out[load] = Reading(float(c.order_load), good, at)
-            out[share_set] = Reading(c.order_share, good, at)
+        for place, row in enumerate(rows):
+            c = row[0]
+            out[row[3]] = Reading(c.power_kw, good, at)
+            now = (
+                c.running,
+                c.loaded,
+                c.output_share,
+                c.ready,
+                c.tripped,
+                c.order_enable,
+                c.order_run,
+                c.order_load,
+                c.order_share,
+            )
+            if now != last[place]:
+                last[place] = now
+                for tag, value in zip((*row[1:3], *row[4:]), now, strict=True):
+                    out[tag] = Reading(float(value), good, at)
         return out
 
     def write(tag: str, value: float) -> bool:
