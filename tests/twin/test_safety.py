@@ -235,11 +235,13 @@ def test_plan_that_stops_everything_while_the_demand_rises():
 @pytest.mark.parametrize("step_h", [-1.0, 1.0, -24.0, 24.0])
 def test_clock_set_while_the_demand_rises(step_h):
     loop = Loop(25.0)
-    cascade = under_cascade(RISE, nothing, 900)
+    # Beyond what any two machines deliver, so that one must start whichever run.
+    rise = ramp(25.0, 40.0, 300.0)
+    cascade = under_cascade(rise, nothing, 900)
     set_s = loop.plant.now_s
 
     loop.at += timedelta(hours=step_h)
-    agent = live(loop, RISE, 900)
+    agent = live(loop, rise, 900)
 
     assert loop.control.switch.mode is Mode.CONTROL
     assert below_s(agent) <= below_s(cascade)
