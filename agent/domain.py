@@ -164,6 +164,8 @@ class HvacPlan:
     reasons: tuple[str, ...] = ()
     cost: float | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    # Air expected at the end of each quarter hour, [degC], of the zones with a model.
+    expected_degc: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def step_at(self, zone: str, at: datetime) -> ZoneStep | None:
         """The zone's step in force at `at`, None once the plan has expired."""

@@ -14,6 +14,7 @@ from agent.control.comfort import ComfortGuard
 from agent.control.comfort_limits import as_left_behind
 from agent.control.mode import ModeSwitch
 from agent.daemon.hvac_memory import OBSERVED_DAYS, HvacMemory, site_past
+from agent.daemon.site_power import SitePower
 from agent.daemon.weather import WeatherDesk
 from agent.domain import Command, HvacPlan, Mode, Quality, Reading, Snapshot, ZoneStep
 from agent.log import get_logger
@@ -32,6 +33,8 @@ Events = list[tuple[str, datetime, dict[str, object]]]
 
 STEP_S = 900
 STEPS = 96
+KEPT_STEPS = 4  # a plan is made anew each hour,
+SURPRISE_K = 0.25  # and a quarter hour after a zone was this far from what it expected
 _MASS_H = 12.0
 _TEST = "switchback test: the site's own turn"
 _LEARNING = "no zone has a model yet: learning from the past"
@@ -48,6 +51,7 @@ class HvacRuntime:
         self._guard = ComfortGuard(self._hvac, writable, site.points, site.site.timezone)
         self.switch = ModeSwitch(Mode(self._hvac.mode))
         self._memory = HvacMemory(site, models)
+        self._power = SitePower(site)
         self._learning = self.switch.ceiling is Mode.CONTROL and not self._memory.has_model
         if self._learning:
             self.switch.wish(Mode.ADVISE, _LEARNING)
@@ -59,6 +63,7 @@ class HvacRuntime:
         self._zone_names = tuple(self._hvac.zones)
         self._said: dict[str, str] = {}
         self._plan_slot: int | None = None
+        self._planned_on: tuple[object, ...] = ()
         self._was_controlling = False
         self._snapshot: Snapshot | None = None
         # Set by the daemon on the wall clock: planning then goes on in a thread while the loop ticks.
@@ -106,6 +111,9 @@ class HvacRuntime:
         slot = int(snapshot.at.timestamp() // STEP_S)
         if slot != self._plan_slot:
             self._plan_slot = slot
+            if self._still_holds(snapshot, faults):
+                return self._commands(snapshot, faults, events)
+            self._planned_on = self._circumstances(snapshot, faults)
             job = self._job(snapshot, history, faults, events)
             if self.defer is None:
                 self.adopt(job())
@@ -128,6 +136,36 @@ class HvacRuntime:
         elif arm != "site" and self.switch.wished_why == _TEST:
             self.switch.wish(Mode.CONTROL, "switchback test: the agent's turn")
         events.append(("note", at, {"station": "hvac", "text": f"switchback test: {arm or 'over'}"}))
+
+    def _circumstances(self, snapshot: Snapshot, faults: Mapping[str, str]) -> tuple[object, ...]:
+        """What makes a plan an old one when it changes."""
+        contacts = tuple(
+            (value := snapshot.value(zone.occupied)) is not None and value >= 0.5
+            for zone in self._hvac.zones.values()
+        )
+        lost = tuple(bool(faults[name]) for name in self._zone_names)
+        return self.switch.mode, self._memory.models, contacts, lost, snapshot.at.date()
+
+    def _still_holds(self, snapshot: Snapshot, faults: Mapping[str, str]) -> bool:
+        """Whether the plan goes on: the zones are where it expected them, and nothing else has changed.
+
+        A plan made anew each quarter hour finds another of many that cost alike, and shuffles set-points.
+        """
+        plan = self.plan
+        if (
+            plan is None
+            or not plan.expected_degc
+            or self._planned_on != self._circumstances(snapshot, faults)
+        ):
+            return False
+        passed = int((snapshot.at - plan.made_at).total_seconds() // STEP_S)
+        if passed < 1 or passed >= KEPT_STEPS:
+            return False
+        for name, expected in plan.expected_degc.items():
+            now = self._guard.temp_degc(name)
+            if now is None or abs(now - expected[passed - 1]) > SURPRISE_K:
+                return False
+        return True
 
     def wrote(self, tag: str, value: float | None) -> None:
         """A set-point was written and read back; None: it was handed back."""
@@ -210,6 +248,10 @@ class HvacRuntime:
                 people[name] = contact >= 0.5
         lesson = self._memory.lesson(history, snapshot.at)
         past = site_past(site, history, snapshot.at, OBSERVED_DAYS)
+        peak_kw = (
+            self._power.peak_so_far_kw(history, snapshot.at) if site.tariff.demand_charge_per_kw else 0.0
+        )
+        base_kw = self._power.base_kw(history, at, steps=STEPS, step_s=STEP_S)
         weather = self.weather.forecast(snapshot, history, events, steps=STEPS, step_s=STEP_S)
 
         def job() -> HvacPlan:
@@ -221,6 +263,8 @@ class HvacRuntime:
                 mass_degc={**masses, **{name: value.mass_degc for name, value in seen.items()}},
                 occupied_now=people,
                 unexplained_kw={name: value.unexplained_kw for name, value in seen.items()},
+                base_kw=base_kw,
+                peak_so_far_kw=peak_kw,
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone

@@ -16,6 +16,7 @@ import numpy as np
 from agent.config.site import Hvac, Tariff, Zone
 from agent.domain import HvacPlan, PlanStatus, ZoneStep
 from agent.planner.hvac_case import (
+    USUAL_KW,
     Course,
     HvacCase,
     UnitCase,
@@ -208,6 +209,13 @@ def _plan(
         (*reasons, *(f"{name}: {why}" for name, why in notes.items())),
         None if course is None else round(course.energy_cost, 4),
         dict(notes),
+        {}
+        if course is None
+        else {
+            name: tuple(round(degc, 2) for degc in air.tolist())
+            for unit in course.units.values()
+            for name, air in unit.air_degc.items()
+        },
     )
 
 
@@ -273,6 +281,8 @@ def _case(
     units = []
     for unit_name, unit in hvac.units.items():
         cases = []
+        served = sum(zone.unit == unit_name for zone in hvac.zones.values())
+        size_kw = max(unit.cooling_kw, unit.heating_kw) / max(served, 1)
         for name, zone in hvac.zones.items():
             temp = state.temp_degc.get(name)
             if zone.unit != unit_name or name in left_out or temp is None:
@@ -293,6 +303,7 @@ def _case(
                     step_s=step_s,
                     more_kw=unexplained_course(state.unexplained_kw.get(name, 0.0), steps, step_s),
                     neighbours_degc=near,
+                    weight=max(1.0, size_kw / USUAL_KW),
                 )
             )
         if cases:

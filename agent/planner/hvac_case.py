@@ -19,8 +19,10 @@ from agent.planner.hvac_model import (
 )
 from agent.planner.hvac_schedule import BoolArray, SetPoints
 
-# A kelvin hour out of comfort weighs like this much energy: far above what heating it away costs.
+# A kelvin hour out of comfort weighs like this much energy: far above what heating it away costs in a zone of
+# `USUAL_KW` thermal power. A larger zone takes more heat for the same kelvin, and its comfort weighs so much more.
 DISCOMFORT_KWH_PER_KH = 20.0
+USUAL_KW = 40.0
 LEAST_PRICE_PER_KWH = 0.05  # so that free energy does not make comfort free
 OVER_LIMIT_KWH_PER_KWH = 50.0  # energy above the site's limit, in energy at its price
 
@@ -37,6 +39,7 @@ class ZoneCase:
     wanted: BoolArray  # people are in, or come in with the next step
     low_degc: FloatArray
     high_degc: FloatArray
+    weight: float = 1.0  # of its discomfort
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class UnitCourse:
 
     power_kw: FloatArray
     discomfort_kh: float
+    weighed_kh: float  # the same, each zone by its weight
     air_degc: Mapping[str, FloatArray]  # at the end of each step
     heat_kw: Mapping[str, FloatArray]  # negative in cooling
 
@@ -131,6 +135,7 @@ def zone_case(
     step_s: float,
     more_kw: FloatArray | None = None,
     neighbours_degc: Mapping[str, FloatArray] | None = None,
+    weight: float = 1.0,
 ) -> ZoneCase:
     """A zone's case; the zone has a model. `more_kw` is heat that the model does not explain."""
     model = zone.model
@@ -152,6 +157,7 @@ def zone_case(
         wanted,
         band.heating_degc,
         band.cooling_degc,
+        weight,
     )
 
 
@@ -209,8 +215,9 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
             mass[name] = mass_of_mass * mass[name] + mass_of_air * after
             air[name] = courses[name][k] = after
             heats[name][k] = heat
-    discomfort = sum(out_of_band_kh(case, zone, courses[zone.name]) for zone in unit.zones)
-    return UnitCourse(power, discomfort, courses, heats)
+    discomfort = {zone.name: out_of_band_kh(case, zone, courses[zone.name]) for zone in unit.zones}
+    weighed = sum(zone.weight * discomfort[zone.name] for zone in unit.zones)
+    return UnitCourse(power, sum(discomfort.values()), weighed, courses, heats)
 
 
 def out_of_band_kh(case: HvacCase, zone: ZoneCase, air_degc: FloatArray) -> float:
@@ -229,7 +236,8 @@ def cost_of(case: HvacCase, courses: Mapping[str, UnitCourse]) -> Course:
         excess = np.maximum(power - case.limit_kw, 0.0)
         money += case.over_limit_per_kwh * float(excess.sum()) * case.step_h
     discomfort = sum(course.discomfort_kh for course in courses.values())
-    return Course(dict(courses), money, discomfort, money + case.discomfort_per_kh * discomfort)
+    weighed = sum(course.weighed_kh for course in courses.values())
+    return Course(dict(courses), money, discomfort, money + case.discomfort_per_kh * weighed)
 
 
 def simulate(case: HvacCase, setpoints: Mapping[str, SetPoints]) -> Course:

@@ -21,7 +21,9 @@ from agent.planner.hvac_schedule import LEAST_SPREAD_K, BoolArray, comfort_limit
 
 FULL_SHARE = 0.98
 MANY_ZONES = 8
-LONGEST_S = 5.0  # of one solve; after it the best plain schedule is sent
+LONGEST_S = (
+    20.0  # of one solve by the wall, on a machine that has other work; then the best plain schedule is sent
+)
 _KINDS = 6  # columns of a zone: cooling, heating, air, mass, over, under
 
 
@@ -156,7 +158,7 @@ def _solve(case: HvacCase) -> Mapping[str, PlannedZone] | None:
         upper[cool.astype(int)], upper[heat.astype(int)] = unit.cooling_kw, unit.heating_kw
         cost[cool.astype(int)] = case.price_per_kwh * unit.cooling_electric * h
         cost[heat.astype(int)] = case.price_per_kwh * unit.heating_electric * h
-        cost[over.astype(int)] = cost[under.astype(int)] = case.discomfort_per_kh * h
+        cost[over.astype(int)] = cost[under.astype(int)] = case.discomfort_per_kh * zone.weight * h
         power += [(cool, unit.cooling_electric, 0), (heat, unit.heating_electric, 0)]
     _unit_capacity(case, below, steps, k)
     fans = sum((np.where(u.people, u.unit.fan_kw, 0.0) for u in case.units), np.zeros(steps))

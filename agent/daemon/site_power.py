@@ -1,0 +1,70 @@
+"""What the site has drawn: the billing month's peak so far, and what the compressors will draw beside the zones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config.site import Site
+from agent.planner.weather import own_forecast
+from agent.store.history import History
+
+Floats = NDArray[np.float64]
+
+_PAST_DAYS = 14
+
+
+class SitePower:
+    """Measured by the tags of units and machines; a site may draw more that nobody measures."""
+
+    def __init__(self, site: Site) -> None:
+        units = site.hvac.units.values() if site.hvac is not None else ()
+        self._hvac = tuple(unit.power for unit in units if unit.power is not None)
+        self._air = tuple(
+            tag
+            for station in site.stations.values()
+            for machine in station.machines.values()
+            if (tag := machine.tag("power_kw")) in site.points
+        )
+        self._place = ZoneInfo(site.site.timezone)
+        self._interval_s = site.tariff.demand_interval_min * 60
+        self._peak_kw = 0.0
+        self._counted_to: datetime | None = None
+
+    def peak_so_far_kw(self, history: History, at: datetime) -> float:
+        """The highest billing interval since the local month began, [kW]; 0 where nothing was measured."""
+        month_at = at.astimezone(self._place).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        closed_at = datetime.fromtimestamp(at.timestamp() // self._interval_s * self._interval_s, at.tzinfo)
+        if self._counted_to is None or self._counted_to < month_at:
+            self._peak_kw, self._counted_to = 0.0, month_at
+        if closed_at > self._counted_to:
+            drawn = _summed((*self._hvac, *self._air), history, self._counted_to, closed_at, self._interval_s)
+            self._peak_kw = max(self._peak_kw, float(np.nanmax(drawn, initial=0.0)))
+            self._counted_to = closed_at
+        return self._peak_kw
+
+    def base_kw(self, history: History, at: datetime, *, steps: int, step_s: int) -> Floats | None:
+        """What the compressors will draw by the agent's own rule for the weather; None without any, [kW]."""
+        if not self._air:
+            return None
+        past = _summed(self._air, history, at - timedelta(days=_PAST_DAYS), at, step_s)
+        known = past[np.isfinite(past)]
+        if not known.size:
+            return None
+        now = float(past[-1]) if np.isfinite(past[-1]) else None
+        course = own_forecast(past, now, past_step_s=step_s, steps=steps, step_s=step_s)
+        return None if course is None else np.maximum(course, 0.0)
+
+
+def _summed(
+    tags: tuple[str, ...], history: History, from_at: datetime, to_at: datetime, step_s: int
+) -> Floats:
+    """Sum of the tags that are known, by step; NaN where none is."""
+    if not tags:
+        return np.zeros(0)
+    rows = np.stack([history.series(tag, from_at, to_at, step_s).values for tag in tags])
+    known = np.isfinite(rows)
+    return np.where(known.any(axis=0), np.where(known, rows, 0.0).sum(axis=0), np.nan)

@@ -1,0 +1,81 @@
+"""When zones are planned anew, and what the plan is told of the site's power."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent.config.load import load_site
+from agent.daemon.comfort import HvacRuntime
+from agent.daemon.site_power import SitePower
+from agent.domain import Quality, Reading, Snapshot
+from agent.store.history import History
+
+SITE = Path(__file__).resolve().parents[2] / "examples" / "hvac_only" / "site.toml"
+NOW = datetime(2026, 2, 2, 4, 0, tzinfo=UTC)
+
+
+def snapshot(at: datetime, temps: dict[str, float], **more: float) -> Snapshot:
+    hvac = load_site(SITE).hvac
+    values = {hvac.outdoor_temp: 3.0, hvac.solar: 0.0}
+    values |= {hvac.zones[name].temp: degc for name, degc in temps.items()}
+    values |= {tag.replace("__", "."): value for tag, value in more.items()}
+    return Snapshot(at, {tag: Reading(value, Quality.GOOD, at) for tag, value in values.items()})
+
+
+def plans(runtime: HvacRuntime, steps: int, *, off_k: float = 0.0, **more: float) -> list[datetime]:
+    """When the plans in force were made, with zones that do what was expected but for `off_k`."""
+    history, made = History(":memory:", 30), []
+    temps = {"hall": 16.0, "packing": 16.5}
+    # The first plan's lesson finds no past to learn from, and whatever was learned is planned with at once.
+    runtime.tick(snapshot(NOW - timedelta(minutes=15), temps), history, [])
+    for k in range(steps):
+        late = more if k == 1 else {}
+        runtime.tick(snapshot(NOW + timedelta(minutes=15 * k), temps, **late), history, [])
+        passed = int((NOW + timedelta(minutes=15 * k) - runtime.plan.made_at) / timedelta(minutes=15))
+        temps = {n: v[passed] + off_k for n, v in runtime.plan.expected_degc.items()}
+        made.append(runtime.plan.made_at)
+    return made
+
+
+def test_plan_goes_on_for_an_hour_while_the_zones_are_where_it_expected_them():
+    made = plans(HvacRuntime(load_site(SITE), frozenset()), 5)
+
+    assert made[:4] == [NOW] * 4
+    assert made[4] == NOW + timedelta(hours=1)
+
+
+def test_zone_that_surprises_is_planned_anew_a_quarter_hour_later():
+    made = plans(HvacRuntime(load_site(SITE), frozenset()), 2, off_k=0.4)
+
+    assert made == [NOW, NOW + timedelta(minutes=15)]
+
+
+def test_people_who_come_unexpected_are_planned_for_at_once():
+    made = plans(HvacRuntime(load_site(SITE), frozenset()), 2, rtu1__occupied=1.0)
+
+    assert made == [NOW, NOW + timedelta(minutes=15)]
+
+
+def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():
+    history = History(":memory:", 60)
+    # Midnight of 1 February in Berlin is 23:00 UTC. Per quarter hour 30 + 12 kW in January, 20 + 12 in February.
+    rows = []
+    for minute in range(120):
+        at = datetime(2026, 1, 31, 22, 0, tzinfo=UTC) + timedelta(minutes=minute)
+        rows += [(at, "rtu1.power_kw", 30.0 if minute < 60 else 20.0), (at, "rtu2.power_kw", 12.0)]
+    history.load(rows)
+    power = SitePower(load_site(SITE))
+
+    assert power.peak_so_far_kw(history, datetime(2026, 1, 31, 23, 0, tzinfo=UTC)) == 0.0
+    assert power.peak_so_far_kw(history, datetime(2026, 2, 1, 0, 0, tzinfo=UTC)) == 32.0
+    # Later quarters of an hour count as they close, lower ones change nothing.
+    history.load([(datetime(2026, 2, 1, 0, m, tzinfo=UTC), "rtu1.power_kw", 25.0) for m in range(15)])
+    assert power.peak_so_far_kw(history, datetime(2026, 2, 1, 0, 30, tzinfo=UTC)) == 32.0
+    assert power.peak_so_far_kw(history, datetime(2026, 3, 1, 0, 0, tzinfo=UTC)) == 0.0
+
+
+def test_site_without_compressors_has_no_other_draw():
+    history = History(":memory:", 60)
+
+    assert SitePower(load_site(SITE)).base_kw(history, NOW, steps=96, step_s=900) is None
