@@ -251,7 +251,7 @@ class HvacRuntime:
         peak_kw = (
             self._power.peak_so_far_kw(history, snapshot.at) if site.tariff.demand_charge_per_kw else 0.0
         )
-        base_kw = self._power.base_kw(history, at, steps=STEPS, step_s=STEP_S)
+        base_kw = self._power.air_kw(history, at, steps=STEPS, step_s=STEP_S)
         weather = self.weather.forecast(snapshot, history, events, steps=STEPS, step_s=STEP_S)
 
         def job() -> HvacPlan:

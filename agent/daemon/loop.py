@@ -23,6 +23,7 @@ from agent.daemon.replanning import plan_event, plan_work, share_a_meter, wants_
 from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
 from agent.daemon.runtime import StationRuntime, station_runtimes
+from agent.daemon.site_power import beside_stations
 from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
 from agent.drivers.base import Driver
 from agent.inference.model import Model
@@ -64,6 +65,7 @@ class Daemon:
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
         for runtime in self.stations.values():
             runtime.foresight.known = known_ahead(site, runtime.station, production)
+            runtime.foresight.beside = beside_stations(site, history)
         self.overrides = Overrides(self.stations, overrides_folder)
         self.hvac = (
             HvacRuntime(site, allowed, zone_models) if site.hvac is not None and site.hvac.zones else None

@@ -20,7 +20,7 @@ from agent.inference.forecaster import Forecaster, QuantileForecast, TargetSpec
 from agent.inference.model import Model
 from agent.inference.series import Series
 from agent.planner.budget import Budget
-from agent.planner.day import DayAsk, DemandOutlook, MachineNow, plan_day
+from agent.planner.day import Beside, DayAsk, DemandOutlook, MachineNow, plan_day
 
 Floats = NDArray[np.float64]
 
@@ -144,6 +144,8 @@ class Foresight:
     forecast: QuantileForecast | None = None
     plan: Plan | None = None
     known: KnownAhead | None = None
+    # What else is on the site's meter from an instant on, in so many steps of `STEP_S`.
+    beside: Callable[[datetime, int], Beside] | None = None
     _skill: Skill = field(default_factory=Skill)
     _forecast_s: float = float("-inf")
     _plan_s: float = float("-inf")
@@ -226,6 +228,7 @@ class Foresight:
             band_width_bar=control.fleet.station.band_width_bar,
             at=at,
             before=self.plan,
+            beside=None if self.beside is None else self.beside(demand.first_at, len(demand.median_m3_min)),
         )
 
     def look_ahead(self, at: datetime) -> LookAhead:

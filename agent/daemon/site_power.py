@@ -1,7 +1,8 @@
-"""What the site has drawn: the billing month's peak so far, and what the compressors will draw beside the zones."""
+"""What the site has drawn: the billing month's peak so far, and what compressors and zones will draw beside each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config.site import Site
+from agent.daemon.outlook import STEP_S
+from agent.planner.day import Beside
 from agent.planner.weather import own_forecast
 from agent.store.history import History
 
@@ -46,17 +49,41 @@ class SitePower:
             self._counted_to = closed_at
         return self._peak_kw
 
-    def base_kw(self, history: History, at: datetime, *, steps: int, step_s: int) -> Floats | None:
+    def air_kw(self, history: History, at: datetime, *, steps: int, step_s: int) -> Floats | None:
         """What the compressors will draw by the agent's own rule for the weather; None without any, [kW]."""
-        if not self._air:
+        return self._course(self._air, history, at, steps=steps, step_s=step_s)
+
+    def hvac_kw(self, history: History, at: datetime, *, steps: int, step_s: int) -> Floats | None:
+        """What the units of the zones will draw, by the same rule; None without any, [kW]."""
+        return self._course(self._hvac, history, at, steps=steps, step_s=step_s)
+
+    @staticmethod
+    def _course(
+        tags: tuple[str, ...], history: History, at: datetime, *, steps: int, step_s: int
+    ) -> Floats | None:
+        if not tags:
             return None
-        past = _summed(self._air, history, at - timedelta(days=_PAST_DAYS), at, step_s)
+        past = _summed(tags, history, at - timedelta(days=_PAST_DAYS), at, step_s)
         known = past[np.isfinite(past)]
         if not known.size:
             return None
         now = float(past[-1]) if np.isfinite(past[-1]) else None
         course = own_forecast(past, now, past_step_s=step_s, steps=steps, step_s=step_s)
         return None if course is None else np.maximum(course, 0.0)
+
+
+def beside_stations(site: Site, history: History) -> Callable[[datetime, int], Beside] | None:
+    """What a day plan of the compressors must know of the rest of the meter; None where no peak or limit counts."""
+    tariff = site.tariff
+    if tariff.demand_charge_per_kw <= 0 and tariff.site_limit_kw is None:
+        return None
+    power = SitePower(site)
+
+    def beside(at: datetime, steps: int) -> Beside:
+        load_kw = power.hvac_kw(history, at, steps=steps, step_s=STEP_S)
+        return Beside(load_kw, power.peak_so_far_kw(history, at) if tariff.demand_charge_per_kw else 0.0)
+
+    return beside
 
 
 def _summed(

@@ -63,6 +63,13 @@ class DemandOutlook:
     reserve_m3_min: Floats
 
 
+class Beside(NamedTuple):
+    """What counts at the meter beside the stations: other load [kW] by step, and the billing period's peak so far."""
+
+    load_kw: Floats | None
+    peak_so_far_kw: float
+
+
 class DayAsk(NamedTuple):
     """Everything that a station's plan is made of; values of now, so that another thread may plan with them."""
 
@@ -77,6 +84,7 @@ class DayAsk(NamedTuple):
     band_width_bar: float
     at: datetime
     before: Plan | None = None
+    beside: Beside | None = None
 
 
 def plan_day(ask: DayAsk, *, budget: Budget | None = None) -> Plan:
@@ -101,7 +109,12 @@ def plan_days(asks: Sequence[DayAsk], *, budget: Budget | None = None) -> tuple[
     return tuple(
         _plan(
             ask,
-            replace(problem, other_load_kw=_kept(total_kw - np.array(result.power_kw), 3)),
+            replace(
+                problem,
+                other_load_kw=_kept(
+                    np.array(problem.other_load_kw) + total_kw - np.array(result.power_kw), 3
+                ),
+            ),
             result,
             budget,
         )
@@ -124,10 +137,17 @@ def _on_one_grid(asks: Sequence[DayAsk]) -> list[DayAsk]:
                 step_s,
                 ask.outlook.median_m3_min[skip : skip + steps],
                 ask.outlook.reserve_m3_min[skip : skip + steps],
-            )
+            ),
+            beside=_from(ask.beside, skip),
         )
         for ask, skip in zip(asks, skips, strict=True)
     ]
+
+
+def _from(beside: Beside | None, skip: int) -> Beside | None:
+    if beside is None or beside.load_kw is None:
+        return beside
+    return beside._replace(load_kw=beside.load_kw[skip:])
 
 
 def _problem(ask: DayAsk) -> StationProblem:
@@ -147,7 +167,8 @@ def _problem(ask: DayAsk) -> StationProblem:
             for machine_id, machine in station.machines.items()
         ),
         receiver=_receiver(station, ask.pressure_bar_g, ask.band_floor_bar, ask.band_width_bar),
-        demand_charge=_demand_charge(tariff),
+        other_load_kw=_other_load(ask.beside, steps),
+        demand_charge=_demand_charge(tariff, 0.0 if ask.beside is None else ask.beside.peak_so_far_kw),
         site_limit_kw=tariff.site_limit_kw,
         inertia=_inertia(station, ask.before, outlook, float(price[0])),
     )
@@ -239,10 +260,19 @@ def _receiver(station: Station, pressure_bar_g: float, floor_bar: float, width_b
     )
 
 
-def _demand_charge(tariff: Tariff) -> DemandCharge | None:
+def _other_load(beside: Beside | None, steps: int) -> tuple[float, ...]:
+    """The rest of the site by step, its last value held where the day is longer; empty where nothing is known."""
+    if beside is None or beside.load_kw is None or not len(beside.load_kw):
+        return ()
+    load = beside.load_kw[:steps]
+    return _kept(np.concatenate([load, np.full(steps - len(load), load[-1])]), 3)
+
+
+def _demand_charge(tariff: Tariff, measured_kw: float) -> DemandCharge | None:
     if tariff.demand_charge_per_kw <= 0:
         return None
-    return DemandCharge(tariff.demand_charge_per_kw, tariff.peak_so_far_kw, float(tariff.demand_interval_min))
+    peak_kw = max(tariff.peak_so_far_kw, measured_kw)
+    return DemandCharge(tariff.demand_charge_per_kw, peak_kw, float(tariff.demand_interval_min))
 
 
 def _inertia(station: Station, before: Plan | None, outlook: DemandOutlook, price: float) -> Inertia | None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.config.load import load_site
+from agent.config.site import Tariff
 from agent.daemon.comfort import HvacRuntime
-from agent.daemon.site_power import SitePower
+from agent.daemon.site_power import SitePower, beside_stations
 from agent.domain import Quality, Reading, Snapshot
 from agent.store.history import History
 
@@ -78,4 +79,26 @@ def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():
 def test_site_without_compressors_has_no_other_draw():
     history = History(":memory:", 60)
 
-    assert SitePower(load_site(SITE)).base_kw(history, NOW, steps=96, step_s=900) is None
+    assert SitePower(load_site(SITE)).air_kw(history, NOW, steps=96, step_s=900) is None
+
+
+def test_compressors_learn_what_the_zones_will_draw_and_the_peak_so_far_where_a_peak_costs():
+    history = History(":memory:", 60)
+    # Two weeks of 30 kW from 06:00 to 18:00 UTC and 10 kW else, one unit; the other stands.
+    rows = []
+    for hour in range(14 * 24):
+        at = NOW - timedelta(days=14) + timedelta(hours=hour)
+        rows += [
+            (at + timedelta(minutes=m), "rtu1.power_kw", 30.0 if 6 <= at.hour < 18 else 10.0)
+            for m in range(0, 60, 5)
+        ]
+    history.load(rows)
+    site = load_site(SITE)
+    dear = site.model_copy(update={"tariff": Tariff(energy_price_per_kwh=0.2, demand_charge_per_kw=8.0)})
+
+    known = beside_stations(dear, history)(NOW, 96)
+
+    assert beside_stations(site, history) is None
+    assert known.peak_so_far_kw == 30.0
+    # It is 04:00: two hours until the unit's day begins.
+    assert [round(float(known.load_kw[k])) for k in (0, 7, 9, 55, 57)] == [10, 10, 30, 30, 10]

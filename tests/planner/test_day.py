@@ -7,7 +7,7 @@ import pytest
 
 from agent.config.site import Machine, Station, Tariff
 from agent.domain import Plan, PlanStatus, PlanStep
-from agent.planner.day import DayAsk, DemandOutlook, MachineNow, plan_day, plan_days, start_cost
+from agent.planner.day import Beside, DayAsk, DemandOutlook, MachineNow, plan_day, plan_days, start_cost
 from agent.planner.prices import price_grid
 
 BERLIN = "Europe/Berlin"
@@ -254,3 +254,36 @@ def test_outlooks_that_begin_apart_are_planned_where_they_overlap():
 
     assert [len(running(plan)) for plan in (north, south)] == [11, 11]
     assert north.steps[0].at == south.steps[0].at == later
+
+
+def test_what_the_rest_of_the_site_draws_and_has_drawn_is_in_the_case():
+    prices = tariff(demand_charge_per_kw=10.0, peak_so_far_kw=80.0)
+    beside = Beside(np.array([50.0] * 4 + [10.0] * 6), 200.0)
+
+    result = plan([4.0] * 12, prices=prices, beside=beside)
+
+    # The zones' course is shorter than the day: its last value is held. The measured peak is above the tariff's.
+    assert result.case["other_load_kw"] == [50.0] * 4 + [10.0] * 8
+    assert result.case["demand_charge"]["peak_so_far_kw"] == 200.0
+
+
+def test_peak_of_the_zones_is_not_paid_twice():
+    prices = tariff(demand_charge_per_kw=10.0)
+    zones = [100.0] * 4 + [0.0] * 8
+
+    alone = plan([4.0] * 12, prices=prices)
+    beside = plan([4.0] * 12, prices=prices, beside=Beside(np.array(zones), 0.0))
+
+    # About 26 kW of air all day: beside the zones the site's peak is some 100 kW higher, at 10 a kW.
+    assert 900.0 < beside.cost - alone.cost < 1100.0
+
+
+def test_stations_and_zones_behind_one_meter_all_count():
+    prices = tariff(demand_charge_per_kw=10.0)
+    beside = Beside(np.full(12, 40.0), 0.0)
+    asks = [ask(name, [4.0] * 12, prices=prices)._replace(beside=beside) for name in ("north", "south")]
+
+    north, _ = plan_days(asks)
+
+    # 40 kW of the zones and the other station's 26 kW or so.
+    assert all(60.0 < kw < 75.0 for kw in north.case["other_load_kw"])
