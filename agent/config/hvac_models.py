@@ -33,6 +33,16 @@ class LearnedUnit(Part):
     heating_kw: float = Field(ge=0)
 
 
+class PresentZone(Part):
+    """The set-points that stood in a zone while the agent did not write, by slot of agent/planner/hvac_present.py.
+
+    None is unknown.
+    """
+
+    heating_degc: list[float | None] = Field(min_length=288, max_length=288)
+    cooling_degc: list[float | None] = Field(min_length=288, max_length=288)
+
+
 class HvacModels(Part):
     """All that was learned of a site's zones and units."""
 
@@ -42,6 +52,9 @@ class HvacModels(Part):
     zones: dict[Identifier, LearnedZone] = Field(default_factory=dict)
     units: dict[Identifier, LearnedUnit] = Field(default_factory=dict)
     refused: dict[Identifier, str] = Field(default_factory=dict, description="Zone -> why it has no model.")
+    present: dict[Identifier, PresentZone] = Field(
+        default_factory=dict, description="The schedule of the site without the agent."
+    )
 
 
 def read_models(path: Path, hvac: Hvac) -> HvacModels:
@@ -57,7 +70,9 @@ def read_models(path: Path, hvac: Hvac) -> HvacModels:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"models are wrong at {place}: {first['msg']}", where=str(path), fix=fix) from None
-    strangers = sorted(set(models.zones) - set(hvac.zones)) + sorted(set(models.units) - set(hvac.units))
+    strangers = sorted((set(models.zones) | set(models.present)) - set(hvac.zones)) + sorted(
+        set(models.units) - set(hvac.units)
+    )
     if strangers:
         raise DataError(f"models are of another site: it has no {strangers[0]!r}", where=str(path), fix=fix)
     return models

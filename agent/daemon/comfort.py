@@ -265,6 +265,8 @@ class HvacRuntime:
                 unexplained_kw={name: value.unexplained_kw for name, value in seen.items()},
                 base_kw=base_kw,
                 peak_so_far_kw=peak_kw,
+                present=self._memory.present(at, STEPS, STEP_S),
+                error_k=self._memory.error_k,
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone

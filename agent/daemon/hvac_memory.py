@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,18 +12,23 @@ from agent.config.hvac_models import (
     HvacModels,
     LearnedUnit,
     LearnedZone,
+    PresentZone,
     read_models,
     with_models,
     write_models,
 )
 from agent.config.site import Hvac, Site
+from agent.domain import Mode
 from agent.errors import DataError
 from agent.log import get_logger
 from agent.planner.hvac_identify import identify, standing_score
+from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_observer import ZoneEstimate, estimates
 from agent.planner.hvac_past import LOOK_S, STEP_S, SitePast, unit_past
-from agent.planner.hvac_schedule import occupancy_grid
+from agent.planner.hvac_present import SLOTS, IntArray, present_setpoints, usual_degc, week_slots
+from agent.planner.hvac_schedule import SetPoints, occupancy_grid
 from agent.store.history import History
+from agent.store.tags import MODE_CODES, mode_tag
 
 log = get_logger(__name__)
 
@@ -68,7 +73,42 @@ def site_past(site: Site, history: History, at: datetime, days: float, *, looks:
         people,
         {name: series(unit.power) for name, unit in hvac.units.items() if unit.power is not None},
         within,
+        _own_slots(site, series(mode_tag("hvac")), outdoor.start_at) if looks else None,
     )
+
+
+def _own_slots(site: Site, mode: FloatArray, start_at: datetime) -> IntArray:
+    """The slot of each quarter hour, -1 where set-points of the agent stood, and in the one after: they go back then.
+
+    A mode that was not kept is a past without the agent.
+    """
+    slots = week_slots(site.site.timezone, start_at, mode.size, STEP_S)
+    wrote = np.isfinite(mode) & (mode > MODE_CODES[Mode.ADVISE])
+    wrote[1:] |= wrote[:-1].copy()
+    slots[wrote] = -1
+    return slots
+
+
+def _present(zones: Iterable[str], past: SitePast, before: HvacModels | None) -> dict[str, PresentZone]:
+    """The present schedule of each zone; what the past does not show any more is kept from `before`."""
+    known = dict(before.present) if before is not None else {}
+    if past.own_slots is None:
+        return known
+    own = past.own_slots >= 0
+    for name in zones:
+        standing = known.get(name)
+        sides: list[list[float | None]] = []
+        for seen, kept in (
+            (past.heating_set_degc[name], standing.heating_degc if standing else [None] * SLOTS),
+            (past.cooling_set_degc[name], standing.cooling_degc if standing else [None] * SLOTS),
+        ):
+            usual = usual_degc(seen[own], past.own_slots[own]).tolist()
+            sides.append(
+                [old if np.isnan(new) else round(new, 2) for new, old in zip(usual, kept, strict=True)]
+            )
+        if any(value is not None for side in sides for value in side):
+            known[name] = PresentZone(heating_degc=sides[0], cooling_degc=sides[1])
+    return known
 
 
 def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime) -> HvacModels:
@@ -99,7 +139,14 @@ def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime)
         )
         for name, unit in fit.units.items()
     }
-    return HvacModels(site=site.site.id, made_at=at, zones=zones, units=units, refused=dict(fit.refused))
+    return HvacModels(
+        site=site.site.id,
+        made_at=at,
+        zones=zones,
+        units=units,
+        refused=dict(fit.refused),
+        present=_present(hvac.zones, past, before),
+    )
 
 
 class HvacMemory:
@@ -132,6 +179,29 @@ class HvacMemory:
     @property
     def has_model(self) -> bool:
         return any(zone.model is not None for zone in self.hvac.zones.values())
+
+    @property
+    def error_k(self) -> dict[str, dict[str, float]]:
+        """What each learned model missed on days held back, by lead, [K]."""
+        zones = self.models.zones if self.models is not None else {}
+        return {name: {str(lead): k for lead, k in zone.rmse_k.items()} for name, zone in zones.items()}
+
+    def present(self, at: datetime, steps: int, step_s: float) -> dict[str, SetPoints]:
+        """The site's own set-points from `at` on, of the zones of which all are known."""
+        known = self.models.present if self.models is not None else {}
+        if not known:
+            return {}
+        hvac = self.hvac
+        slots = week_slots(self._site.site.timezone, at, steps, step_s)
+        out = {}
+        for name, zone in known.items():
+            settings = hvac.zones[name]
+            heating = np.array(zone.heating_degc, dtype=np.float64)
+            cooling = np.array(zone.cooling_degc, dtype=np.float64)
+            found = present_setpoints(settings, hvac.units[settings.unit], heating, cooling, slots)
+            if found is not None:
+                out[name] = found
+        return out
 
     def lesson(self, history: History, at: datetime) -> Callable[[], None] | None:
         """Fitting as a closed piece of work on values of now; None while none is due."""

@@ -1,8 +1,9 @@
-"""The day's set-points of all zones: the cheapest of three schedules, all costed in the same model.
+"""The day's set-points of all zones: the cheapest of four schedules, all costed in the same model.
 
-Plain: comfort set-points while people are in, set-back otherwise. Optimum start: the same, with
-each start of people met just in time. Optimised: the planned temperatures of a linear programme.
-The more elaborate one goes out only where it wins by more than the model is worth (`MARGIN`).
+Present: what stands there without the agent, where it is known. Plain: comfort set-points while people
+are in, set-back otherwise. Optimum start: the same, with each start of people met just in time.
+Optimised: the planned temperatures of a linear programme. The more elaborate one goes out only where it
+wins by more than the model is worth (hvac_choice.py).
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from agent.planner.hvac_case import (
     unit_case,
     zone_case,
 )
+from agent.planner.hvac_choice import choose
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_observer import unexplained_course
+from agent.planner.hvac_present import as_held, may_be_sent
 from agent.planner.hvac_schedule import (
     BoolArray,
     SetPoints,
@@ -48,14 +51,18 @@ from agent.planner.hvac_setpoints import (
 __all__ = ["HvacState", "WeatherForecast", "baseline_hvac", "occupancy_grid", "plan_hvac"]
 
 STEP_S = 900.0
-MARGIN = 0.02
 VALID_S = 2 * 3600.0
 FIXED_START_S = 2 * 3600.0  # before people come, where nothing is known of the zone
 LONGEST_START_S = 4 * 3600.0
 CONTACT_HOLD_S = 3600.0  # a contact that says "people" is believed for so long ahead
 POOR_COMFORT_KH = 1.0
 PLAUSIBLE_DEGC = (-40.0, 60.0)
-NAMES = {"plain": "set-back and comfort set-points", "start": "set-back + optimum start", "lp": "optimised"}
+NAMES = {
+    "present": "the present schedule",
+    "plain": "set-back and comfort set-points",
+    "start": "set-back + optimum start",
+    "lp": "optimised",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,11 @@ class HvacState:
 
     `mass_degc`: the fabric, as followed by hvac_observer.py; the air's where missing.
     `unexplained_kw`: heat that the model does not explain, likewise. `peak_so_far_kw`: the billing
-    period's peak as measured; the tariff's own counts where it is higher. `occupied_now`: what occupancy contacts say. `base_kw`: what the rest of the site will draw, one
-    value a step, for the demand charge and the site's limit.
+    period's peak as measured; the tariff's own counts where it is higher. `occupied_now`: what occupancy
+    contacts say. `base_kw`: what the rest of the site will draw, one value a step, for the demand charge and
+    the site's limit. `present`: the set-points that would stand there without the agent, one pair a step;
+    a zone of which they are not known is missing. `error_k`: what a zone's model missed on days held back,
+    by lead.
     """
 
     temp_degc: Mapping[str, float | None]
@@ -74,6 +84,8 @@ class HvacState:
     base_kw: FloatArray | None = None
     unexplained_kw: Mapping[str, float] = field(default_factory=dict)
     peak_so_far_kw: float = 0.0
+    present: Mapping[str, SetPoints] = field(default_factory=dict)
+    error_k: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +149,25 @@ def plan_hvac(
         candidates["lp"] = (lp, simulate(case, lp))
     else:
         reasons.append("the linear programme gave no result: the best plain schedule is sent")
-    chosen = _choose({name: course for name, (_, course) in candidates.items()})
+    zones = {zone.name: zone.zone for unit in case.units for zone in unit.zones}
+    found = {name: state.present[name] for name in zones if name in state.present}
+    unsent = ""
+    if len(found) < len(zones):
+        unknown = f" of {len(zones) - len(found)} zones" if found else ""
+        unsent = f"the present schedule{unknown} is not known: it was not compared"
+    else:
+        held = {name: as_held(zones[name], points) for name, points in found.items()}
+        candidates["present"] = (held, simulate(case, held))
+        if not may_be_sent(zones, found, people):
+            unsent = (
+                "the present schedule leaves the site's limits or the comfort band: compared, not to be sent"
+            )
+    choice = choose(
+        case,
+        {name: course for name, (_, course) in candidates.items() if name != "present" or not unsent},
+        state.error_k,
+    )
+    chosen = choice.name
     setpoints, course = candidates[chosen]
     reasons.append(
         f"{NAMES[chosen]} is sent: "
@@ -146,12 +176,21 @@ def plan_hvac(
             for name, (_, other) in candidates.items()
         )
     )
+    if choice.cheapest != chosen:
+        reasons.append(
+            f"{NAMES[choice.cheapest]} would be better by {choice.cheaper_by:.2f} {tariff.currency} with comfort "
+            f"priced: less than the model may be wrong ({choice.margin:.2f})"
+        )
+    if unsent:
+        reasons.append(unsent)
     if course.discomfort_kh > POOR_COMFORT_KH:
         status = PlanStatus.BEST_EFFORT
         reasons.append(
             f"comfort cannot be held everywhere: {course.discomfort_kh:.1f} K h out of the band are expected"
         )
-    return _plan(hvac, at, step_s, {**fixed, **setpoints}, people, status, notes, reasons, case, course)
+    as_found = found if chosen == "present" else {}
+    setpoints = {**fixed, **setpoints}
+    return _plan(hvac, at, step_s, setpoints, people, status, notes, reasons, case, course, as_found)
 
 
 def baseline_hvac(
@@ -191,6 +230,7 @@ def _plan(
     reasons: Sequence[str],
     case: HvacCase | None,
     course: Course | None,
+    as_found: Mapping[str, SetPoints] | None = None,
 ) -> HvacPlan:
     on = {unit: enabled_steps(hvac, unit, setpoints, people, case, course, step_s) for unit in hvac.units}
     zones: dict[str, tuple[ZoneStep, ...]] = {}
@@ -198,6 +238,10 @@ def _plan(
         heat = None
         if course is not None and name not in notes and zone.unit in course.units:
             heat = course.units[zone.unit].heat_kw.get(name)
+        if as_found and name in as_found:
+            why = [NAMES["present"]] * people[name].size
+            zones[name] = zone_steps(at, step_s, as_found[name], on[zone.unit], why)
+            continue
         why = reasons_of(zone, setpoints[name], people[name], heat, at, step_s)
         zones[name] = zone_steps(at, step_s, sent(zone, setpoints[name]), on[zone.unit], why)
     return HvacPlan(
@@ -363,13 +407,3 @@ def _best_lead(
         if cost < best_cost - 1e-9:
             best, best_cost = tried, cost
     return best
-
-
-def _choose(courses: Mapping[str, Course]) -> str:
-    """The plainest schedule that no more elaborate one beats by the margin on its money."""
-    chosen = "plain"
-    for name in ("start", "lp"):
-        standing = courses[chosen]
-        if name in courses and courses[name].cost < standing.cost - MARGIN * abs(standing.energy_cost):
-            chosen = name
-    return chosen

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.config.site import Hvac, Unit, Zone
 from agent.planner.hvac_model import BoolArray, FloatArray, cooling_cop, heating_cop
@@ -38,6 +39,8 @@ class SitePast:
     power_kw: Mapping[str, FloatArray]
     # [n, looks in a quarter hour]: what a thermostat's swing does within a step, which its mean hides.
     looks_degc: Mapping[str, FloatArray] = field(default_factory=dict)
+    # [n]: slots of hvac_present.py, -1 where the agent wrote the set-points; None: not asked for.
+    own_slots: NDArray[np.int64] | None = None
 
     @property
     def size(self) -> int:

@@ -14,6 +14,7 @@ from agent.domain import Mode, Quality, Reading, Snapshot
 from agent.planner.hvac_model import next_temps, zone_step_model
 from agent.planner.hvac_schedule import is_occupied
 from agent.store.history import History
+from agent.store.tags import MODE_CODES, mode_tag
 
 SITE = Path(__file__).resolve().parents[2] / "examples" / "hvac_only" / "site.toml"
 NOW = datetime(2026, 2, 2, 0, 0, tzinfo=UTC)
@@ -143,3 +144,33 @@ def test_a_site_whose_toml_has_models_may_control_at_once():
     site, _ = bare_site()
 
     assert HvacRuntime(site, frozenset()).switch.mode is Mode.CONTROL
+
+
+def test_the_sites_own_set_points_are_learned_remembered_and_not_taken_from_what_the_agent_wrote(tmp_path):
+    _, bare = bare_site()
+    kept = tmp_path / "hvac-models.json"
+    memory = HvacMemory(bare, kept)
+    memory.lesson(past_of(bare_site()[0]), NOW)()
+    first = memory.present(NOW, 96, 900.0)
+
+    # Weeks of the agent's own writing follow; it restarts with its file, and learns again.
+    history, later = History(":memory:", 60), NOW + timedelta(days=14)
+    rows = []
+    for k in range(14 * 96):
+        at = NOW + timedelta(minutes=15 * k)
+        rows += [(at, zone.heating_setpoint, 18.0) for zone in bare.hvac.zones.values()]
+        rows += [(at, mode_tag("hvac"), MODE_CODES[Mode.CONTROL]), (at, bare.hvac.outdoor_temp, 5.0)]
+    history.load(rows)
+    again = HvacMemory(bare, kept)
+    again.lesson(history, later)()
+    second = again.present(NOW, 96, 900.0)
+
+    assert set(first["hall"].heating_degc) == {16.0, 20.5}
+    assert np.array_equal(first["hall"].heating_degc, second["hall"].heating_degc)
+
+    # The same set-points without the agent's hand in them are the site's new schedule.
+    history = History(":memory:", 60)
+    history.load([row for row in rows if row[1] != mode_tag("hvac")])
+    changed = HvacMemory(bare, kept)
+    changed.lesson(history, later + timedelta(days=7))()
+    assert set(changed.present(NOW, 96, 900.0)["hall"].heating_degc) == {18.0}
