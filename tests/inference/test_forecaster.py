@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-from agent.inference.forecaster import Forecaster, TargetSpec
+from agent.inference.forecaster import ALARMS, Forecaster, TargetSpec
 from agent.inference.model import ModelRefusedError, load_model
 from agent.inference.series import Series
 from tests.inference.load_plant import FIRST_AT, STEP_S, plant_frame
@@ -141,6 +141,63 @@ def test_a_slow_run_hands_over(model_bytes):
     answer = forecaster.forecast(history, known, at(ORIGIN))
 
     assert answer.reasons == ("slow_run",)
+
+
+def nan_on_day(model_bytes, day_of_year):
+    """The same file with a graph whose answer is NaN while its horizon ends on that day, and right on all others."""
+    model = onnx.load_from_string(model_bytes)
+    graph = model.graph
+    last = next(node for node in graph.node if "quantiles" in node.output)
+    last.output[list(last.output).index("quantiles")] = "sound"
+    for name, value in (("last_row", -1), ("day_column", 2)):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.int64), name))
+    for name, value in (("bad_day", day_of_year), ("not_a_number", np.nan)):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    graph.node.extend(
+        [
+            onnx.helper.make_node("Gather", ["cal", "last_row"], ["cal_at_end"], axis=0),
+            onnx.helper.make_node("Gather", ["cal_at_end", "day_column"], ["day_at_end"], axis=0),
+            onnx.helper.make_node("Equal", ["day_at_end", "bad_day"], ["is_bad"]),
+            onnx.helper.make_node("Where", ["is_bad", "not_a_number", "sound"], ["quantiles"]),
+        ]
+    )
+    return model.SerializeToString()
+
+
+def test_a_nan_from_the_graph_hands_over_the_same_minute_and_the_model_is_back_when_it_is_sound(model_bytes):
+    history, known = inputs()
+    bad_day = (at(ORIGIN + 24 + 23)).timetuple().tm_yday
+    model = with_trial(load_model(nan_on_day(model_bytes, bad_day)), 0.8)
+    forecaster, naive_alone = Forecaster(SPEC, model), Forecaster(SPEC)
+
+    before, broken, after = (
+        forecaster.forecast(history, known, at(row)) for row in (ORIGIN, ORIGIN + 24, ORIGIN + 48)
+    )
+    instead = [naive_alone.forecast(history, None, at(row)) for row in (ORIGIN, ORIGIN + 24)][-1]
+
+    assert before.source.startswith("model:")
+    assert broken.source == instead.source
+    assert broken.source.startswith("naive:")
+    assert broken.reasons == ("output_not_finite",)
+    assert "output_not_finite" in ALARMS
+    assert np.array_equal(broken.quantiles, instead.quantiles)
+    assert after.source.startswith("model:")
+
+
+@pytest.mark.parametrize(
+    "other", [{"target": "steam"}, {"unit": "MW"}, {"horizon": 12}, {"tz": "Europe/Berlin"}, {"step_s": 1800}]
+)
+def test_a_model_for_another_target_unit_horizon_zone_or_step_never_steers(model_bytes, other):
+    history, known = inputs()
+    spec = replace(SPEC, **other)
+    history = Series(FIRST_AT, spec.step_s, np.repeat(history.values, STEP_S // spec.step_s))
+
+    answer = Forecaster(spec, with_trial(load_model(model_bytes), 0.8)).forecast(history, known, at(ORIGIN))
+
+    assert answer.source.startswith("naive:")
+    assert answer.reasons == ("wrong_schema",)
+    assert answer.quantiles.shape == (spec.horizon, 3)
+    assert np.isfinite(answer.quantiles).all()
 
 
 def test_in_shadow_the_model_runs_and_the_naive_rule_steers(model_bytes):
