@@ -119,7 +119,11 @@ class Band:
         carried = self._capacity(loaded & usable & want_load) >= wanted
         relieved = carried and not (want_load & ~active and pressure < low)
         self._learn_bias(view, pressure, aim, dt_s)
-        wishes = self._wishes(view, demand, memory, active, want_load, trim, pressure, aim, relieved=relieved)
+        # A machine that is still starting delivers nothing yet: the VSD must not make room for it.
+        base_m3_min = self._base_flow(want_load & running, trim)
+        wishes = self._wishes(
+            view, demand, memory, active, want_load, trim, pressure, aim, base_m3_min, relieved=relieved
+        )
         return Decision(wishes, tuple(reasons), slope, rescued)
 
     @property
@@ -187,6 +191,14 @@ class Band:
             if (active >> index) & 1 and not (running >> index) & 1 and seen.running is not None:
                 bits |= 0 if seen.tripped else 1 << index
         return bits
+
+    def _base_flow(self, bits: int, trim: int) -> float:
+        """Full flow of the machines `bits` without the VSD that trims."""
+        return sum(
+            flow
+            for i, flow in enumerate(self._fleet.full_flow)
+            if (bits >> i) & 1 and not (self._fleet.is_vsd[i] and i == trim)
+        )
 
     def _capacity(self, bits: int) -> float:
         return sum(flow for i, flow in enumerate(self._fleet.full_flow) if (bits >> i) & 1)
@@ -265,15 +277,11 @@ class Band:
         trim: int,
         pressure: float,
         aim: float,
+        base_m3_min: float,
         *,
         relieved: bool,
     ) -> tuple[Order, ...]:
         fleet = self._fleet
-        others = sum(
-            fleet.full_flow[i]
-            for i in range(fleet.count)
-            if (want_load >> i) & 1 and not (fleet.is_vsd[i] and i == trim)
-        )
         wishes: list[Order] = []
         for index in range(fleet.count):
             bit = 1 << index
@@ -283,7 +291,10 @@ class Band:
                 share = 1.0
                 if index == trim:
                     flow = (
-                        demand.fast_m3_min - others + (aim - pressure) * fleet.m3_per_bar + self._bias_m3_min
+                        demand.fast_m3_min
+                        - base_m3_min
+                        + (aim - pressure) * fleet.m3_per_bar
+                        + self._bias_m3_min
                     )
                     share = flow / fleet.full_flow[index]
             if fleet.starts_to_load[index]:

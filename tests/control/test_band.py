@@ -136,3 +136,18 @@ def test_machine_goes_on_delivering_until_the_one_that_takes_over_says_that_it_d
     assert during.wishes[0].load
     assert during.wishes[1].load
     assert not after.wishes[0].load
+
+
+def test_vsd_makes_no_room_for_a_machine_that_is_still_starting(band):
+    # The big one was started for a rise that is near and is ordered to load with its start, since the pressure is
+    # below the band. Until it delivers the VSD carries all of the 8 m3/min, and more to bring the pressure back.
+    starting = stopped(running=True)
+    memory = StationMemory(3)
+    memory.observe(view(-500, 6.5, [stopped(), stopped(), loaded(50.0, 0.5)]))
+    now = view(0, 6.36, [starting, stopped(), loaded(50.0, 0.5)])
+    memory.observe(now)
+
+    decision = decide(band, now, 8.0, BIG | VSD, memory)
+
+    assert decision.wishes[0].load
+    assert decision.wishes[2].share >= 8.0 / 16.0
