@@ -108,7 +108,11 @@ class StationControl:
         self.fleet: Fleet = fleet_of(station)
         self.table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
         self.lookahead = Lookahead(
-            self.table, [m.full_power_kw for m in self.fleet.machines], tuning.lookahead
+            self.table,
+            [m.full_power_kw for m in self.fleet.machines],
+            tuning.lookahead,
+            start_s=[m.start_s for m in self.fleet.machines],
+            unloaded_power_kw=[m.unloaded_power_kw for m in self.fleet.machines],
         )
         self.band = Band(self.fleet, self.table)
         self.estimator = DemandEstimator(self.fleet)

@@ -236,11 +236,23 @@ class Foresight:
         return lambda steps_s: self.outlook(at, steps_s)
 
     def outlook(self, at: datetime, steps_s: Sequence[float]) -> Outlook | None:
-        """The forecast's median for each of the next steps, its mean over longer ones; None beyond its end."""
+        """The forecast's median for each of the next steps, its mean over longer ones; None beyond its end.
+
+        A quarter hour's mean does not say when within it the demand rises. Where a machine needs a step to deliver,
+        a step shorter than a quarter hour is therefore given the highest of those that it touches.
+        """
         if self.forecast is None:
             return None
+        slow = max((m.start_s for m in self.station.machines.values()), default=0.0) >= 0.5 * steps_s[0]
         begin_s, values = 0.0, []
         for step_s in steps_s:
+            if slow and step_s < STEP_S:
+                highest = self._highest_in(at + timedelta(seconds=begin_s), step_s)
+                if highest is None:
+                    return None
+                values.append(highest)
+                begin_s += step_s
+                continue
             looks = max(1, round(step_s / _LOOK_S))
             seen = [
                 self._median_at(at + timedelta(seconds=begin_s + step_s * (k + 0.5) / looks))
@@ -266,6 +278,18 @@ class Foresight:
             return float(forecast.quantiles[0, 1])
         part = position - low
         return float(forecast.quantiles[low, 1] * (1.0 - part) + forecast.quantiles[low + 1, 1] * part)
+
+    def _highest_in(self, at: datetime, span_s: float) -> float | None:
+        """The highest median of the forecast's steps that the span touches."""
+        forecast = self.forecast
+        if forecast is None:
+            return None
+        begin = (at - forecast.first_at).total_seconds() / forecast.step_s
+        first = max(int(np.floor(begin)), 0)
+        last = max(int(np.ceil(begin + span_s / forecast.step_s)), first + 1)
+        if last > len(forecast.quantiles):
+            return None
+        return float(forecast.quantiles[first:last, 1].max())
 
     def _demand_outlook(self, at: datetime) -> DemandOutlook | None:
         forecast = self.forecast

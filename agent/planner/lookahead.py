@@ -2,7 +2,8 @@
 
 Backward dynamic programming over sets of running machines. Stage cost is the set's spread cost
 (agent/planner/sets.py), a change costs the starts it needs, and what the day's plan runs at the
-end of the horizon is worth the starts it saves.
+end of the horizon is worth the starts it saves. A machine that delivers minutes after its start order
+is chosen that much sooner: until it delivers, the set before the change carries the demand.
 """
 
 from __future__ import annotations
@@ -47,7 +48,16 @@ class Choice:
 class Lookahead:
     """Holds the start costs between all sets of one table."""
 
-    def __init__(self, table: SetTable, full_power_kw: Sequence[float], settings: LookaheadSettings) -> None:
+    def __init__(
+        self,
+        table: SetTable,
+        full_power_kw: Sequence[float],
+        settings: LookaheadSettings,
+        *,
+        start_s: Sequence[float] = (),
+        unloaded_power_kw: Sequence[float] = (),
+    ) -> None:
+        """`start_s`, `unloaded_power_kw`: of each machine, for starts that fill half of the first step or more."""
         self.table = table
         self.settings = settings
         bits = ((table.masks[:, None] >> np.arange(len(table.machines))) & 1).astype(np.float64)
@@ -56,6 +66,18 @@ class Lookahead:
         # [from, to]: kWh of the starts that the change needs.
         start_kwh = np.array(full_power_kw) * settings.start_min / 60.0
         self._change: Floats = (1.0 - bits) @ (bits * start_kwh).T
+        self._lag_s: Floats | None = None
+        self._turning_kw: Floats = np.zeros_like(self._change)
+        slow_s = np.array([s if s >= 0.5 * settings.steps_s[0] else 0.0 for s in start_s])
+        if slow_s.any():
+            # [from, to]: seconds until the slowest of the machines to start delivers, and what they draw until then.
+            lag_s = np.zeros_like(self._change)
+            for index, after_s in enumerate(slow_s):
+                starts = np.outer(1.0 - bits[:, index], bits[:, index])
+                lag_s = np.maximum(lag_s, after_s * starts)
+                if after_s > 0.0:
+                    self._turning_kw += unloaded_power_kw[index] * starts
+            self._lag_s = lag_s
 
     def choose(
         self,
@@ -81,9 +103,17 @@ class Lookahead:
         else:
             future = np.zeros(len(table.masks))
         for demand, span_h in zip(demand_m3_min[:0:-1], hours[len(demand_m3_min) - 1 : 0 : -1], strict=True):
-            future = np.min(change + (self._stage(demand) * span_h + future)[None, :], axis=1)
-        now = self._stage(demand_m3_min[0]) * hours[0] + future
+            stage = self._stage(demand)
+            cost = change + (stage * span_h + future)[None, :]
+            if self._lag_s is not None:
+                cost = cost + self._waiting(stage[:, None], stage[None, :], span_h, slice(None))
+            future = np.min(cost, axis=1)
+        stage = self._stage(demand_m3_min[0])
+        now = stage * hours[0] + future
         now = now + self._change_from(running, change)
+        if self._lag_s is not None:
+            row = self._row_of(running)
+            now = now + self._waiting(stage[row], stage, hours[0], row)
         here = table.index_of.get(running)
         if here is not None:
             # A set that could not have carried what was taken lately will start again what it stops.
@@ -110,14 +140,26 @@ class Lookahead:
         stage: Floats = self._spread_kw[table.column(demand_m3_min)] + _SHORT_KW_MIN_M3 * short
         return stage
 
+    def _waiting(self, stage_from: Floats, stage_to: Floats, span_h: float, rows: slice | int) -> Floats:
+        """kWh that a change costs more, since the set before it carries the demand until the started machines deliver.
+
+        A start that outlasts its step is counted for that step only.
+        """
+        assert self._lag_s is not None
+        lag_h = np.minimum(self._lag_s[rows] / 3600.0, span_h)
+        more: Floats = lag_h * (stage_from - stage_to + self._turning_kw[rows])
+        return more
+
     def _change_from(self, running: int, change: Floats) -> Floats:
+        known: Floats = change[self._row_of(running)]
+        return known
+
+    def _row_of(self, running: int) -> int:
         row = self.table.index_of.get(running)
         if row is not None:
-            known: Floats = change[row]
-            return known
+            return row
         # A set outside the table: price it by its nearest one inside (most machines in common).
         common = [
             int(running & int(m)).bit_count() - int(int(m) & ~running).bit_count() for m in self.table.masks
         ]
-        nearest: Floats = change[int(np.argmax(common))]
-        return nearest
+        return int(np.argmax(common))

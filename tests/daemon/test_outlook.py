@@ -78,6 +78,20 @@ def test_expected_demand_follows_the_median_between_the_middles_of_its_steps():
     assert short.source == "test"
 
 
+def test_station_with_slow_machines_expects_the_highest_quarter_hour_that_a_short_step_touches():
+    mine = foresight(forecast_of(10.0, 10.0, 30.0, 20.0, 20.0))
+    slow = {n: m.model_copy(update={"start_s": 300.0}) for n, m in mine.station.machines.items()}
+    mine.station = mine.station.model_copy(update={"machines": slow})
+    steps_s = (300.0, 300.0, 1800.0)
+
+    # The second step lasts until 00:29, and until 00:31: only then it touches the quarter hour of 30.
+    before = mine.outlook(START + timedelta(minutes=19), steps_s)
+    touching = mine.outlook(START + timedelta(minutes=21), steps_s)
+
+    assert before.demand_m3_min[:2] == (10.0, 10.0)
+    assert touching.demand_m3_min[:2] == (10.0, 30.0)
+
+
 def test_nothing_is_said_beyond_the_forecasts_end_or_without_one():
     short = foresight(forecast_of(10, 20))
 

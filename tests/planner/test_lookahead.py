@@ -133,3 +133,36 @@ def test_ten_machines_are_planned_over_fewer_sets_and_still_cover_the_demand():
     capacity = sum(5 + i for i in range(10) if (choice.mask >> i) & 1)
     assert len(table.masks) < 600
     assert capacity >= 60.0
+
+
+def test_machine_that_delivers_after_five_minutes_is_chosen_five_minutes_before_the_ramp(two):
+    # a carries 9 m3/min now, 14 are taken in five minutes: b started then would deliver when ten have passed.
+    machines = list(two.machines.values())
+    powers, idle = [m.full_power_kw for m in machines], [m.unloaded_power_kw for m in machines]
+    settings = LookaheadSettings(steps_s=(300.0, 300.0, 300.0))
+
+    def chosen(start_s: float, demand: list[float]) -> int:
+        slow = Lookahead(table_of(two), powers, settings, start_s=[start_s, start_s], unloaded_power_kw=idle)
+        return slow.choose(A, demand).mask
+
+    assert chosen(300.0, [9.0, 14.0, 14.0]) == A | B
+    # Ten minutes ahead there is time, and a machine of 15 s is started when the ramp is there.
+    assert chosen(300.0, [9.0, 9.0, 14.0]) == A
+    assert chosen(15.0, [9.0, 14.0, 14.0]) == A
+
+
+def test_slow_start_counts_the_air_that_the_set_before_it_lacks_meanwhile(two):
+    # From b alone at 5 to a and b at 14: b carries the first 300 s, 9 m3/min are lacking at 200 kW each and 20 kW of
+    # the spread, b draws 35 kW and a its 12 kW unloaded while it starts; then both: 60 + 0.8 x 35 + 0.2 x 8 kW.
+    slow = Lookahead(
+        table_of(two),
+        [60.0, 35.0],
+        LookaheadSettings(start_min=0.0),
+        start_s=[300.0, 300.0],
+        unloaded_power_kw=[12.0, 8.0],
+    )
+
+    choice = slow.choose(B, [14.0, 14.0])
+
+    assert choice.mask == A | B
+    assert choice.cost_kwh == pytest.approx((9 * 220 + 35 + 12 + 89.6) / 12)
