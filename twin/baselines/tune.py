@@ -75,7 +75,8 @@ class _Tried(NamedTuple):
 
 
 # (field, lowest, highest): what can be set on the panels of today's sequencers.
-RANGES = (
+Ranges = Sequence[tuple[str, float, float]]
+RANGES: Ranges = (
     ("floor_bar", 0.0, 0.4),
     ("band_bar", 0.05, 0.6),
     ("target_share", 0.1, 0.9),
@@ -99,11 +100,13 @@ def tune(
     seed: int = 0,
     limits: ServiceLimits | None = None,
     step_s: float = 5.0,
+    ranges: Ranges = RANGES,
     progress: Callable[[float, float], None] | None = None,
 ) -> Tuned:
     """Search `samples` settings, two thirds of them anywhere; least corrected energy of those that keep `limits`.
 
-    Where none keeps them, the least broken. `progress` gets the share done and the best energy of the round.
+    Where none keeps them, the least broken. `ranges` of the panel's settings: a scene may need
+    others. `progress` gets the share done and the best energy of the round.
     """
     limits = limits or ServiceLimits()
     samples = max(1, samples)
@@ -123,7 +126,7 @@ def tune(
     queue = [SequencerSettings(), *_sensible(station)]
     screened = []
     for number in range(max(1, 2 * samples // 3)):
-        settings = queue[number] if number < len(queue) else _anywhere(station, rng)
+        settings = queue[number] if number < len(queue) else _anywhere(station, rng, ranges)
         screened.append(judge(settings, busy, coarse_s))
         done += 1
         tell(screened)
@@ -134,7 +137,7 @@ def tune(
         refined.sort(key=lambda t: t.rank)
         # Mostly around the best; the others keep the search from one valley.
         around = refined[0] if rng.random() < 0.6 else rng.choice(refined[:KEPT])
-        refined.append(judge(_near(station, around.settings, rng), week, coarse_s))
+        refined.append(judge(_near(station, around.settings, rng, ranges), week, coarse_s))
         done += 1
         tell(refined)
     refined.sort(key=lambda t: t.rank)
@@ -175,20 +178,22 @@ def _sensible(station: Station) -> list[SequencerSettings]:
     ]
 
 
-def _anywhere(station: Station, rng: random.Random) -> SequencerSettings:
+def _anywhere(station: Station, rng: random.Random, ranges: Ranges) -> SequencerSettings:
     selection, trims = rng.choice(get_args(SelectionName)), rng.random() < 0.5
     settings = SequencerSettings(selection=selection, vsd_trims=trims)
-    for name, low, high in RANGES:
+    for name, low, high in ranges:
         part = rng.random() ** 2 if name in LOW_IS_LIKELY else rng.random()
         settings = _with(settings, name, low + (high - low) * part)
     return replace(settings, order=_some_order(station, rng)) if rng.random() < 0.3 else settings
 
 
-def _near(station: Station, settings: SequencerSettings, rng: random.Random) -> SequencerSettings:
+def _near(
+    station: Station, settings: SequencerSettings, rng: random.Random, ranges: Ranges
+) -> SequencerSettings:
     """A few fields moved by some hundredths to a tenth of their range; now and then another selection or order."""
     near = settings
     size = rng.choice((0.03, 0.1))
-    for name, low, high in RANGES:
+    for name, low, high in ranges:
         if rng.random() < 0.4:
             moved = getattr(settings, name) + rng.gauss(0.0, size) * (high - low)
             near = _with(near, name, min(high, max(low, moved)))
