@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -43,11 +43,15 @@ class Tuning(NamedTuple):
 
 
 def tuning_of(station: Station) -> Tuning:
-    """As the site's file says."""
-    return Tuning(
-        spread=SpreadSettings(spread=station.demand_spread),
-        lookahead=LookaheadSettings(start_min=station.start_cost_min),
-    )
+    """As the site's file says.
+
+    Where a machine takes minutes to deliver, no start answers the demand's swing within them: the chosen
+    machines must carry it, so capacity is checked with the spread on top.
+    """
+    lookahead = LookaheadSettings(start_min=station.start_cost_min)
+    if max((m.start_s for m in station.machines.values()), default=0.0) >= 0.5 * lookahead.steps_s[0]:
+        lookahead = replace(lookahead, margin=station.demand_spread)
+    return Tuning(spread=SpreadSettings(spread=station.demand_spread), lookahead=lookahead)
 
 
 class Outlook(NamedTuple):
