@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from agent.planner.hvac_case import HvacCase, ZoneCase
+from agent.planner.hvac_case import HvacCase, UnitCase, ZoneCase
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_schedule import LEAST_SPREAD_K, BoolArray, comfort_limits
 
@@ -52,6 +53,24 @@ def stored_limits(zone: ZoneCase) -> tuple[FloatArray, FloatArray]:
     )
 
 
+def furthest(zone: ZoneCase, *, warm: bool) -> tuple[FloatArray, BoolArray]:
+    """The warmest (coldest) course of a zone that is heated (cooled) no further than `stored_limits`, [degC];
+    and the steps in which none that keeps to them passes them by itself.
+
+    A zone's air rises with all that came before: held at the limit at all times, it is above every other course.
+    """
+    low, high = stored_limits(zone)
+    limit = high if warm else low
+    model, air, mass = zone.model, zone.air_degc, zone.mass_degc
+    course, kept = np.empty(limit.size), np.zeros(limit.size, dtype=np.bool_)
+    for k in range(limit.size):
+        free = model.air_of_air[k] * air + model.air_of_mass[k] * mass + model.drive_degc[k]
+        air = max(free, limit[k]) if warm else min(free, limit[k])
+        mass = model.mass_of_mass * mass + model.mass_of_air * air
+        course[k], kept[k] = air, air == limit[k]
+    return course, kept
+
+
 class _Rows:
     """Triplets of a sparse matrix, row block by row block."""
 
@@ -77,37 +96,96 @@ class _Rows:
 def optimal_course(case: HvacCase) -> Mapping[str, PlannedZone] | None:
     """The optimum by zone; None where HiGHS gives none.
 
-    A linear programme would cool a night's worth into a hall until it is a cellar. Where the first
-    solution cools below (or heats above) what a set-point may ask for, the band ends there in a second.
+    A linear programme would cool a night's worth into a hall until it is a cellar. So the band ends where a
+    set-point may not ask for more, in the steps in which no zone gets there by itself. Should a solution
+    still cool below (or heat above) in others, the band ends there in a second, of the units concerned: the
+    others keep their course and are part of the base load.
     """
-    planned = _solve(case)
+    ended, idle = _ended(case)
+    planned = _solve(ended, idle)
     if planned is None:
         return None
-    bounded = _bounded(case, planned)
-    return planned if bounded is None else _solve(bounded)
+    bounded = _bounded(case, ended, planned)
+    if not bounded:
+        return planned
+    concerned = {unit.name for unit in bounded}
+    others = (_power_kw(unit, planned) for unit in case.units if unit.name not in concerned)
+    again = _solve(
+        replace(case, units=bounded, base_kw=case.base_kw + sum(others, np.zeros(case.base_kw.size))),
+        idle._replace(firm=False),
+    )
+    return None if again is None else {**planned, **again}
 
 
-def _bounded(case: HvacCase, planned: Mapping[str, PlannedZone]) -> HvacCase | None:
-    """The case with bands that end where set-points do; None where none is passed."""
-    passed = False
+def _power_kw(unit: UnitCase, planned: Mapping[str, PlannedZone]) -> FloatArray:
+    """Electrical power of a unit under a course, fan included."""
+    power = np.where(unit.people, unit.unit.fan_kw, 0.0)
+    for zone in unit.zones:
+        heat = planned[zone.name].heat_kw
+        power = power + np.maximum(heat, 0.0) * unit.heating_electric
+        power = power + np.maximum(-heat, 0.0) * unit.cooling_electric
+    return power
+
+
+class _Idle(NamedTuple):
+    """Zones that stay in their band without cooling however far they are heated ahead, and the other way round.
+
+    Their columns are left out: a third of them, and a quarter of the time. `firm`: that edge of the band is
+    not soft either; the zone left to itself keeps it, so there still is a plan.
+    """
+
+    uncooled: frozenset[str]
+    unheated: frozenset[str]
+    firm: bool
+
+
+def _ended(case: HvacCase) -> tuple[HvacCase, _Idle]:
+    """The case with bands that end at what may be stored, where that forbids nothing else."""
+    uncooled, unheated = set(), set()
     units = []
     for unit in case.units:
         zones = []
         for zone in unit.zones:
+            (low, high), (lowest, highest) = stored_limits(zone), (zone.low_degc, zone.high_degc)
+            coldest, cold = furthest(zone, warm=False)
+            warmest, warm = furthest(zone, warm=True)
+            if (warmest <= highest).all():
+                uncooled.add(zone.name)
+            if (coldest >= lowest).all():
+                unheated.add(zone.name)
+            zones.append(
+                replace(
+                    zone,
+                    low_degc=np.where(cold, np.clip(low, lowest, highest), lowest),
+                    high_degc=np.where(warm, np.clip(high, lowest, highest), highest),
+                )
+            )
+        units.append(replace(unit, zones=tuple(zones)))
+    return replace(case, units=tuple(units)), _Idle(frozenset(uncooled), frozenset(unheated), True)
+
+
+def _bounded(case: HvacCase, ended: HvacCase, planned: Mapping[str, PlannedZone]) -> tuple[UnitCase, ...]:
+    """The units whose solution passes what set-points of `case` may ask for, with bands that end there."""
+    units = []
+    for unit, now in zip(case.units, ended.units, strict=True):
+        beyond = False
+        zones = []
+        for zone, band in zip(unit.zones, now.zones, strict=True):
             low, high = stored_limits(zone)
             course = planned[zone.name]
             cold = _stored(zone, course.heat_kw < -LEAST_KW) & (course.air_degc < low - 0.05)
             warm = _stored(zone, course.heat_kw > LEAST_KW) & (course.air_degc > high + 0.05)
-            passed = passed or bool(cold.any() or warm.any())
+            beyond = beyond or bool(cold.any() or warm.any())
             zones.append(
                 replace(
-                    zone,
-                    low_degc=np.where(cold, np.minimum(low, zone.high_degc), zone.low_degc),
-                    high_degc=np.where(warm, np.maximum(high, zone.low_degc), zone.high_degc),
+                    band,
+                    low_degc=np.where(cold, np.minimum(low, zone.high_degc), band.low_degc),
+                    high_degc=np.where(warm, np.maximum(high, zone.low_degc), band.high_degc),
                 )
             )
-        units.append(replace(unit, zones=tuple(zones)))
-    return replace(case, units=tuple(units)) if passed else None
+        if beyond:
+            units.append(replace(now, zones=tuple(zones)))
+    return tuple(units)
 
 
 def _stored(zone: ZoneCase, acts: BoolArray) -> BoolArray:
@@ -119,7 +197,7 @@ def _stored(zone: ZoneCase, acts: BoolArray) -> BoolArray:
     return felt
 
 
-def _solve(case: HvacCase) -> Mapping[str, PlannedZone] | None:
+def _solve(case: HvacCase, idle: _Idle) -> Mapping[str, PlannedZone] | None:
     # scipy costs 0.7 s and 38 MiB: a site without HVAC does not pay it.
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
@@ -156,6 +234,14 @@ def _solve(case: HvacCase) -> Mapping[str, PlannedZone] | None:
         for which, values in ((air, -np.inf), (mass, -np.inf)):
             lower[which.astype(int)] = values
         upper[cool.astype(int)], upper[heat.astype(int)] = unit.cooling_kw, unit.heating_kw
+        if zone.name in idle.uncooled:
+            upper[cool.astype(int)] = 0.0
+            if idle.firm:
+                upper[over.astype(int)] = 0.0
+        if zone.name in idle.unheated:
+            upper[heat.astype(int)] = 0.0
+            if idle.firm:
+                upper[under.astype(int)] = 0.0
         cost[cool.astype(int)] = case.price_per_kwh * unit.cooling_electric * h
         cost[heat.astype(int)] = case.price_per_kwh * unit.heating_electric * h
         cost[over.astype(int)] = cost[under.astype(int)] = case.discomfort_per_kh * zone.weight * h
