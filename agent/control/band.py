@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.control.cycle import pressure_price_per_bar, worthwhile_width_bar
 from agent.control.demand import Demand
 from agent.control.guard import may_start
 from agent.control.level import BandLevel
@@ -71,7 +72,11 @@ class Band:
         self.surge.see(view.at_s, demand.fast_m3_min, dt_s)
         room = self._capacity(running & committed) - demand.slow_m3_min
         surge_bar = self.surge.lift(room, self._next_start_s(view), fleet.m3_per_bar, dt_s)
-        low, aim, high = self.level.edges(by_speed=self.trims_by_speed, surge_bar=surge_bar)
+        low, aim, high = self.level.edges(
+            by_speed=self.trims_by_speed,
+            surge_bar=surge_bar,
+            worthwhile_bar=self._worthwhile_bar(running & committed or running, demand.slow_m3_min),
+        )
         ordered = loaded if self._loaded is None else self._loaded
         wanted = (
             max(demand.fast_m3_min, demand.slow_m3_min)
@@ -174,6 +179,20 @@ class Band:
                     # It has no unloaded state to wait in: to load it is to start it.
                     running |= 1 << index
         return running, loaded, supply, lead_s
+
+    def _worthwhile_bar(self, usable: int, demand_m3_min: float) -> float:
+        """The width that the trim machine's blow-downs are worth, [bar]; 0 where a VSD trims or nothing cycles."""
+        fleet = self._fleet
+        base, trim = self._table.loading(usable, demand_m3_min)
+        if trim < 0 or fleet.is_vsd[trim]:
+            return 0.0
+        duty = (demand_m3_min - self._capacity(base)) / fleet.full_flow[trim]
+        if not 0.0 < duty < 1.0:
+            return 0.0
+        full_kw = [machine.full_power_kw for machine in fleet.machines]
+        loaded_kw = duty * full_kw[trim] + sum(kw for i, kw in enumerate(full_kw) if (base >> i) & 1)
+        price = pressure_price_per_bar(fleet.station.pressure_min_bar_g, fleet.station.atmosphere_bar)
+        return worthwhile_width_bar(fleet.machines[trim], duty, loaded_kw, price, fleet.m3_per_bar)
 
     def _next_start_s(self, view: StationView) -> float | None:
         """Start time of the quickest machine that stands ready; None where none does."""

@@ -14,6 +14,8 @@ _VSD_AIM_BAR = 0.03
 # With a VSD the other machines change when its range ends, not when a wide band is left.
 _VSD_WIDTH_BAR = 0.12
 _HIGHEST_BAR = 0.3
+# A band that is wide for economy stays this far from the net's highest pressure: unloading takes its seconds.
+_WIDE_MARGIN_BAR = 0.1
 
 
 class BandLevel:
@@ -36,16 +38,23 @@ class BandLevel:
         """How far above the minimum the band begins while a VSD trims, or while none does."""
         return max(self._floors[by_speed], self.reserve_bar)
 
-    def edges(self, *, by_speed: bool, surge_bar: float = 0.0) -> tuple[float, float, float]:
-        """(low, aim, high). `surge_bar`: how far above the minimum a sudden rise of the demand is met."""
+    def edges(
+        self, *, by_speed: bool, surge_bar: float = 0.0, worthwhile_bar: float = 0.0
+    ) -> tuple[float, float, float]:
+        """(low, aim, high). `surge_bar`: how far above the minimum a sudden rise of the demand is met.
+
+        `worthwhile_bar`: the width that pays for itself while a machine loads and unloads (control/cycle.py).
+        """
         station = self._station
         # A VSD holds its aim, so that is what the rise finds; a machine that switches may be at its lowest.
         reserve = max(surge_bar - _VSD_AIM_BAR, 0.0) if by_speed else surge_bar
         if not station.band_adapts:
-            reserve = 0.0
+            reserve = worthwhile_bar = 0.0
         low = station.pressure_min_bar_g + max(self.floor_bar(by_speed=by_speed), reserve)
         width = min(station.band_width_bar, _VSD_WIDTH_BAR) if by_speed else station.band_width_bar
         high = min(low + width, station.pressure_max_bar_g)
+        if not by_speed:
+            high = max(high, min(low + worthwhile_bar, station.pressure_max_bar_g - _WIDE_MARGIN_BAR))
         aim = min(low + _VSD_AIM_BAR, high) if by_speed else 0.5 * (low + high)
         return low, aim, high
 

@@ -32,7 +32,6 @@ class LookaheadSettings:
     steps_s: tuple[float, ...] = (300.0, 300.0, 600.0, 1200.0, 1800.0, 3000.0)
     margin: float = 0.0
     start_min: float = 8.0
-    start_foreseen_min: float = 8.0
     plan_weight: float = 0.25
 
 

@@ -207,10 +207,10 @@ def _trim_power(machine: Machine, flow: Floats, store_m3: float) -> Floats:
     cycling_flow = steady if steady is not None else machine.full_flow_m3_min
     duty = np.clip(flow / cycling_flow, 0.0, 1.0)
     cycles_per_min = duty * (1.0 - duty) * cycling_flow / store_m3
-    return mean + cycles_per_min * _cycle_loss_kw_min(machine)
+    return mean + cycles_per_min * cycle_loss_kw_min(machine)
 
 
-def _cycle_loss_kw_min(machine: Machine) -> float:
+def cycle_loss_kw_min(machine: Machine) -> float:
     """What one more cycle of the trim machine costs beyond the air it makes, [kW min]."""
     if machine.control == "start-stop":
         return machine.full_power_kw * (machine.start_s / 60.0 + _START_MIN_OF_FULL_POWER)

@@ -41,8 +41,8 @@ def test_a_standing_start_stop_machine_is_started_when_it_is_to_load(station):
 
 
 def test_a_start_stop_machine_that_is_not_needed_stands_instead_of_idling(station):
-    idles = orders(station, [loaded(), loaded(58.0), stopped()], 6.66, 15.0)
-    stands = orders(changed(station, "start-stop"), [loaded(), loaded(58.0), stopped()], 6.66, 15.0)
+    idles = orders(station, [loaded(), loaded(58.0), stopped()], 7.95, 15.0)
+    stands = orders(changed(station, "start-stop"), [loaded(), loaded(58.0), stopped()], 7.95, 15.0)
 
     assert idles[1] == Order(run=True, load=False)
     assert stands[1] == STOP
