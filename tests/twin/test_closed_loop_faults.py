@@ -135,8 +135,8 @@ def test_three_silent_machines_of_four_end_in_local_control():
     assert min(loop.pressures) > MINIMUM
 
 
-# 12 -> 20 m3/min needs c3 beside the VSD, 25 -> 32 needs c1 beside both.
-@pytest.mark.parametrize(("before", "after", "stuck"), [(12.0, 20.0, "c3"), (25.0, 32.0, "c1")])
+# 12 -> 20 m3/min needs c3 beside the VSD, 25 -> 38.5 needs c3 beside the VSD and c1.
+@pytest.mark.parametrize(("before", "after", "stuck"), [(12.0, 20.0, "c3"), (25.0, 38.5, "c3")])
 def test_machine_that_does_not_start_is_replaced_by_another(monkeypatch, before, after, stuck):
     loop = Loop(before)
     assert stuck not in running(loop)
@@ -148,7 +148,7 @@ def test_machine_that_does_not_start_is_replaced_by_another(monkeypatch, before,
     index = loop.control.fleet.names.index(stuck)
     assert loop.control.memory.machines[index].barred_why.startswith("did not start when told")
     assert stuck not in running(loop)
-    # Until it is given up (start time and 15 s), then the next one's start: 7 m3/min short meanwhile.
+    # Until it is given up (start time and 15 s), then the next one's start: up to 6 m3/min short meanwhile.
     assert min(loop.pressures) > MINIMUM - 0.25
     assert below_s(loop.pressures) <= 90.0
     assert min(loop.pressures[-100:]) > MINIMUM

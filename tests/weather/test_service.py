@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_or_too_long_is_one_clear_error(tmp_path: Path)
 
 
 async def test_a_web_service_that_fails_and_comes_back_is_told_once_each(tmp_path: Path, web: Web, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="agent")
     web.answer = lambda handler: web.send(handler, b"expired", 400)
     config = WeatherSource.model_construct(url=web.url, every_s=0.05)
 
