@@ -13,7 +13,8 @@ class Budget:
     """`lps`: dispatch programmes; `sweeps`: passes of set, pair or one-machine programmes.
 
     `group`: machines in one set programme of a large station; `kicks`: forced changes in a round;
-    `pair_turns`: sweeps over pairs in a row after a set programme.
+    `pair_turns`: sweeps over pairs in a row after a set programme; `levels`: pressures spread over the
+    band in the first programme with the receiver.
     """
 
     lps: int
@@ -21,6 +22,7 @@ class Budget:
     group: int = 8
     kicks: int = 16
     pair_turns: int = 100
+    levels: int = 9
 
     @staticmethod
     def quick() -> Budget:
@@ -51,11 +53,12 @@ class Budget:
         return Budget(lps=2000, sweeps=2000, kicks=60)
 
     def tenth(self) -> Budget:
-        """About a tenth of this budget's time: the first sweeps are the expensive ones."""
+        """About a tenth of this budget's time: two programmes over sets, no pairs, a coarse receiver."""
         return Budget(
             lps=max(6, self.lps // 10),
-            sweeps=max(3, self.sweeps // 10),
+            sweeps=max(2, self.sweeps // 12),
             group=6,
             kicks=0,
-            pair_turns=1,
+            pair_turns=0,
+            levels=5,
         )

@@ -44,10 +44,6 @@ TARGET_SHARES = (0.0, 0.1, 0.3, 0.6)
 LARGE_TARGET_SHARES = (0.0, 0.3)
 # Pressure programmes in a row: repeated along the new path, or over different groups.
 LEVEL_TURNS = 2
-# Where its answer breaks minimum times, a pressure programme is repeated with dearer starts.
-STICKY_TRIES = 2
-STICKY_FACTOR = 3.0
-STICKY_EUR = 0.5
 MOST_ROUNDS = 12
 # Merged steps are used where they are at most this share of the steps, with this share of the budget.
 MERGED_SHARE = 0.75
@@ -79,7 +75,7 @@ def _first(search: Search, on: Bools, rng: Random) -> None:
     stage = search.stage_of(search.best, peak_target_kw=_paid_peak(search))
     if storage_matters(tables) and tables.count <= LEVEL_MACHINES:
         everyone = list(range(tables.count))
-        search.price(*sweep_levels(search, stage, on, everyone, even_grid(tables)))
+        search.price(*sweep_levels(search, stage, on, everyone, even_grid(tables, search.budget.levels)))
     else:
         search.price(sweep_pairs(search, stage, sweep_sets(search, stage, on, rng)))
 
@@ -204,27 +200,14 @@ def sweep_levels(
         return on, None
     search.sweeps += 1
     tables = search.tables
-    start_eur = tables.start_eur
-    best, best_cost, best_path = on, np.inf, None
-    for _ in range(STICKY_TRIES):
-        first, pressure = best_sets_and_levels(stage, on, group, grid, start_eur)
-        along = make_stage(
-            tables,
-            delivered=delivered_flow(tables, pressure),
-            pressure=pressure,
-            peak_target_kw=stage.peak_target_kw,
-        )
-        faulty = faulty_machines(tables, first, group)
-        candidate = sweep_pairs(search, along, repaired(along, first, faulty))
-        cost = stage_total(along, candidate)
-        if cost < best_cost:
-            best, best_cost, best_path = candidate, cost, pressure
-        if not faulty:
-            break
-        # Dearer starts make longer runs: fewer of them break a minimum time.
-        start_eur = start_eur.copy()
-        start_eur[:, faulty] = STICKY_FACTOR * start_eur[:, faulty] + STICKY_EUR
-    return best, best_path
+    planned, pressure = best_sets_and_levels(stage, on, group, grid)
+    along = make_stage(
+        tables,
+        delivered=delivered_flow(tables, pressure),
+        pressure=pressure,
+        peak_target_kw=stage.peak_target_kw,
+    )
+    return sweep_pairs(search, along, repaired(along, planned, group)), pressure
 
 
 def sweep_sets(search: Search, stage: Stage, on: Bools, rng: Random) -> Bools:

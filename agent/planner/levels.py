@@ -24,7 +24,6 @@ _USEFUL_SHARE = 0.03
 _CORRIDOR = (-0.45, -0.2, -0.08, -0.03, 0.0, 0.03, 0.08, 0.2, 0.45)
 _NARROW_CORRIDOR = (-0.3, -0.1, -0.03, 0.0, 0.03, 0.1, 0.3)
 _FINEST = 0.03
-_EVEN = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 
 def storage_matters(tables: Tables) -> bool:
@@ -46,10 +45,10 @@ def slack_kw(tables: Tables) -> float:
     return float(specific * spacing_m3 / tables.usual_step_min)
 
 
-def even_grid(tables: Tables) -> Floats:
-    """Levels [N + 1, L] spread evenly over the band; row 0 is the starting pressure."""
+def even_grid(tables: Tables, levels: int) -> Floats:
+    """Levels [N + 1, levels] spread evenly over the band; row 0 is the starting pressure."""
     low, high = pressure_band(tables)
-    shares = np.array(_EVEN)
+    shares = np.linspace(0.0, 1.0, levels)
     grid = low[:, None] + (high - low)[:, None] * shares
     receiver = tables.problem.receiver
     # The starting pressure and the one wanted at the end are levels of their own.
@@ -76,9 +75,7 @@ def _with_start(tables: Tables, grid: Floats) -> Floats:
     return np.concatenate([start, grid])
 
 
-def best_sets_and_levels(
-    stage: Stage, on: Bools, group: list[int], grid: Floats, start_eur: Floats | None = None
-) -> tuple[Bools, Floats]:
+def best_sets_and_levels(stage: Stage, on: Bools, group: list[int], grid: Floats) -> tuple[Bools, Floats]:
     """Schedule [N, n] and end-of-step pressure [N]: the group at its best, the others as in `on`.
 
     `grid` [N + 1, L] are the pressures to choose from at the start and at the end of each step.
@@ -102,7 +99,7 @@ def best_sets_and_levels(
     first = sum(1 << bit for bit, m in enumerate(group) if tables.initially_on[m])
     value = np.full((size, levels), FORBIDDEN_EUR * 1e3)
     value[first] = 0.0
-    start = (tables.start_eur if start_eur is None else start_eur)[:, group]
+    start = tables.start_eur[:, group]
     before = np.empty((steps, size, levels))
     switched = np.empty((steps, size, levels))
     reached = np.empty((levels, size, levels))
