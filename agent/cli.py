@@ -29,6 +29,7 @@ COMMANDS = {
     "run": Entry(
         "agent.daemon.command:command", "run the agent of a site on the wall clock (what the service does)"
     ),
+    "page": Entry("agent.page.command:command", "the site as a web page, read from the agent's files"),
     "override": Entry(
         "agent.daemon.override_command:command", "hold a machine running, stopped or locked out, on site"
     ),

@@ -127,7 +127,7 @@ class Ledger:
                 (_stamp(at), kind, limit),
             ).fetchall()
         )
-        return [_entry(row) for row in reversed(rows)]
+        return [entry_of(row) for row in reversed(rows)]
 
     def after(self, seq: int, *, limit: int = 1000) -> list[Entry]:
         """Rows after number `seq`, oldest first."""
@@ -136,14 +136,14 @@ class Ledger:
                 "SELECT * FROM entry WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
             ).fetchall()
         )
-        return [_entry(row) for row in rows]
+        return [entry_of(row) for row in rows]
 
     def verify(self) -> Verdict:
         """Check every row that the database holds, from the anchor that the exported part left."""
         anchor, rows = self._database.run(
             lambda c: (_anchor(c), c.execute("SELECT * FROM entry ORDER BY seq").fetchall())
         )
-        verdict = check(map(_entry, rows), anchor)
+        verdict = check(map(entry_of, rows), anchor)
         if verdict.ok and self.head.seq != anchor.seq + verdict.rows:
             return Verdict(False, verdict.rows, anchor.seq + verdict.rows + 1, "rows are missing at the end")
         return verdict
@@ -173,7 +173,7 @@ class Ledger:
                 ).fetchall(),
             )
         )
-        entries = [_entry(row) for row in rows]
+        entries = [entry_of(row) for row in rows]
         if not entries:
             return 0
         if self._directory is not None:
@@ -300,7 +300,8 @@ def _stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _entry(row: tuple[int, str, str, str, str]) -> Entry:
+def entry_of(row: tuple[int, str, str, str, str]) -> Entry:
+    """A row of the table, its stamp read."""
     seq, at, kind, fields, digest = row
     return Entry(seq, datetime.fromisoformat(at), kind, fields, digest)
 

@@ -1,8 +1,9 @@
-"""What stands in an agent's history, read beside the running agent: nothing is locked, nothing is written."""
+"""What stands in an agent's history and ledger, read beside the running agent: nothing is locked, nothing is written."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Self
 
 from agent.errors import StoreError
 from agent.store.history import Grid, grid_of
+from agent.store.ledger import Entry, entry_of
 
 
 class HistoryReader:
@@ -18,21 +20,8 @@ class HistoryReader:
     def __init__(self, path: Path) -> None:
         """Open the file for reading. Raises StoreError where there is none or it is no history."""
         self.path = path
-        if not path.is_file():
-            raise StoreError(
-                "there is no history",
-                where=str(path),
-                fix="name the state directory of an agent that has run: `trimload run SITE.toml` writes it",
-            )
-        try:
-            self._connection = open_to_read(path, "tag")
-            self._ids: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM tag").fetchall())
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"the history cannot be read: {error}",
-                where=str(path),
-                fix="check the permissions, or name another state directory",
-            ) from error
+        self._connection = _opened(path, "tag", "history")
+        self._ids: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM tag").fetchall())
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +49,58 @@ class HistoryReader:
     def knows(self, tag: str) -> bool:
         """Whether the tag was ever recorded."""
         return tag in self._ids
+
+
+class LedgerReader:
+    """Rows of `ledger.db`, newest first. Use as a context manager."""
+
+    # Rows of one kind that are looked through for the one that fits: weeks of plans.
+    _LOOK_BACK = 2000
+
+    def __init__(self, path: Path) -> None:
+        """Open the file for reading. Raises StoreError where there is none or it is no ledger."""
+        self.path = path
+        self._connection = _opened(path, "entry", "ledger")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def last(self, kind: str, fits: Callable[[Entry], bool] = lambda _entry: True) -> Entry | None:
+        """The newest row of that kind that fits, among the newest 2000 of the kind."""
+        rows = self._connection.execute(
+            "SELECT * FROM entry WHERE kind = ? ORDER BY seq DESC LIMIT ?", (kind, self._LOOK_BACK)
+        )
+        return next((entry for entry in map(entry_of, rows) if fits(entry)), None)
+
+    def newest(self, kinds: Iterable[str], limit: int) -> list[Entry]:
+        """The newest rows of these kinds."""
+        wanted = sorted(kinds)
+        marks = ", ".join("?" * len(wanted))
+        rows = self._connection.execute(
+            f"SELECT * FROM entry WHERE kind IN ({marks}) ORDER BY seq DESC LIMIT ?",  # noqa: S608 - marks only
+            (*wanted, limit),
+        )
+        return [entry_of(row) for row in rows]
+
+
+def _opened(path: Path, table: str, what: str) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StoreError(
+            f"there is no {what}",
+            where=str(path),
+            fix="name the state directory of an agent that has run: `trimload run SITE.toml` writes it",
+        )
+    try:
+        return open_to_read(path, table)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"the {what} cannot be read: {error}",
+            where=str(path),
+            fix="check the permissions, or name another state directory",
+        ) from error
 
 
 def open_to_read(path: Path, table: str) -> sqlite3.Connection:

@@ -121,3 +121,16 @@ def test_all_of_roots_units_see_the_same_boot_id():
     # Both directives cover /proc/sys anew, and with it the boot_id that a container's manager has put there.
     for name in ("trimload-update.service", "trimload-trial.service"):
         assert {"ProtectKernelTunables", "ProtectControlGroups"} & set(one(name)["Service"]) == set()
+
+
+@pytest.mark.peers("systemd-analyze")
+def test_the_page_is_exposed_at_most_1_3():
+    assert exposure(UNITS, "trimload-page.service") <= 1.3
+
+
+def test_the_page_can_write_nothing_and_answers_this_machine_alone():
+    service = one("trimload-page.service")["Service"]
+
+    assert service["ProtectSystem"] == "strict"
+    assert not {"StateDirectory", "ReadWritePaths", "LoadCredential"} & set(service)
+    assert (service["IPAddressDeny"], service["IPAddressAllow"]) == ("any", "localhost")
