@@ -30,6 +30,10 @@ class Reading(NamedTuple):
     at: datetime
 
 
+# What a reading needs to carry a value for control: looked up at every one, so not as a member of the class.
+USABLE = Quality.UNCERTAIN
+
+
 def unknown(at: datetime) -> Reading:
     """The reading of a tag of which nothing is known."""
     return Reading(None, Quality.BAD, at)
@@ -44,12 +48,8 @@ class Snapshot:
 
     def value(self, tag: str | None) -> float | None:
         """The tag's value where it may be used for control, else None."""
-        if tag is None:
-            return None
-        reading = self.readings.get(tag)
-        if reading is None or reading.quality < Quality.UNCERTAIN:
-            return None
-        return reading.value
+        reading = None if tag is None else self.readings.get(tag)
+        return None if reading is None or reading.quality < USABLE else reading.value
 
 
 class Mode(StrEnum):

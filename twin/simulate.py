@@ -254,6 +254,7 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
     # Refreshed in place: a reading whose value stands keeps the instant at which it came to be.
     out: dict[str, Reading] = {}
     last: list[tuple[object, ...]] = [()] * len(rows)
+    power_kw: list[float | None] = [None] * len(rows)
 
     def readings(at: datetime) -> dict[str, Reading]:
         pressure = plant.pressure_sensor_bar_g
@@ -262,12 +263,16 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
             out[station.flow] = Reading(plant.flow_sensor_m3_min, good, at)
         for place, row in enumerate(rows):
             c = row[0]
-            out[row[3]] = Reading(c.power_kw, good, at)
+            if c.power_kw != power_kw[place]:
+                power_kw[place] = c.power_kw
+                out[row[3]] = Reading(c.power_kw, good, at)
+            # All that the other readings are made of.
             now = (
-                c.running,
-                c.loaded,
-                c.output_share,
-                c.ready,
+                c.state,
+                c.regulator.share,
+                c.powered,
+                c.remote,
+                c.in_service,
                 c.tripped,
                 c.order_enable,
                 c.order_run,
@@ -276,7 +281,8 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
             )
             if now != last[place]:
                 last[place] = now
-                for tag, value in zip((*row[1:3], *row[4:]), now, strict=True):
+                values = (c.running, c.loaded, c.output_share, c.ready, *now[5:])
+                for tag, value in zip((*row[1:3], *row[4:]), values, strict=True):
                     out[tag] = Reading(float(value), good, at)
         return out
 

@@ -11,6 +11,7 @@ import math
 
 BLOWDOWN_TIME_CONSTANTS = math.log(1.0 / 0.02)
 _EMPTY = 1e-6
+_NOTHING = 1e-30  # below it the next step would be spent on numbers too small to be numbers
 
 
 class Sump:
@@ -61,7 +62,7 @@ class Sump:
 
     def fade(self, span_s: float) -> None:
         """The motor stands: what is left blows off."""
-        if self.level > 0.0:
+        if self.level > _NOTHING:
             self.level = self.level * math.exp(-span_s / self._tau_s) if self._tau_s > 0.0 else 0.0
 
     def refill(self, share_of_the_way: float) -> None:

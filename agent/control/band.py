@@ -14,7 +14,7 @@ from agent.control.demand import Demand
 from agent.control.guard import may_start
 from agent.control.level import BandLevel
 from agent.control.memory import HOUR_S, StationMemory
-from agent.control.orders import STOP, Order
+from agent.control.orders import LOADED, STOP, UNLOADED, Order
 from agent.control.surge import Surge
 from agent.control.view import Fleet, StationView
 from agent.planner.sets import SetTable
@@ -58,6 +58,11 @@ class Band:
         self._bias_m3_min = 0.0
         self.level = BandLevel(fleet.station)
         self.surge = Surge(sum(fleet.full_flow))
+        # What is asked of the same few sets of machines every tick: flow and power by their bits.
+        self._flow_of_set: dict[int, float] = {}
+        self._power_of_set: dict[int, float] = {}
+        station = fleet.station
+        self._price_per_bar = pressure_price_per_bar(station.pressure_min_bar_g, station.atmosphere_bar)
 
     def step(
         self, view: StationView, demand: Demand, memory: StationMemory, committed: int, *, dt_s: float
@@ -189,19 +194,22 @@ class Band:
         duty = (demand_m3_min - self._capacity(base)) / fleet.full_flow[trim]
         if not 0.0 < duty < 1.0:
             return 0.0
-        full_kw = [machine.full_power_kw for machine in fleet.machines]
-        loaded_kw = duty * full_kw[trim] + sum(kw for i, kw in enumerate(full_kw) if (base >> i) & 1)
-        price = pressure_price_per_bar(fleet.station.pressure_min_bar_g, fleet.station.atmosphere_bar)
-        return worthwhile_width_bar(fleet.machines[trim], duty, loaded_kw, price, fleet.m3_per_bar)
+        base_kw = self._power_of_set.get(base)
+        if base_kw is None:
+            base_kw = sum(m.full_power_kw for i, m in enumerate(fleet.machines) if (base >> i) & 1)
+            self._power_of_set[base] = base_kw
+        machine = fleet.machines[trim]
+        loaded_kw = duty * machine.full_power_kw + base_kw
+        return worthwhile_width_bar(machine, duty, loaded_kw, self._price_per_bar, fleet.m3_per_bar)
 
     def _next_start_s(self, view: StationView) -> float | None:
         """Start time of the quickest machine that stands ready; None where none does."""
-        times = [
-            machine.start_s
-            for machine, seen in zip(self._fleet.machines, view.machines, strict=True)
-            if seen.running is False and not seen.tripped and seen.ready is not False
-        ]
-        return min(times, default=None)
+        quickest = None
+        for machine, seen in zip(self._fleet.machines, view.machines, strict=True):
+            if seen.running is False and not seen.tripped and seen.ready is not False:
+                start_s = machine.start_s
+                quickest = start_s if quickest is None or start_s < quickest else quickest
+        return quickest
 
     def _coming(self, view: StationView, running: int, active: int) -> int:
         """Machines that are starting, or about to, and that are meant to run."""
@@ -213,14 +221,16 @@ class Band:
 
     def _base_flow(self, bits: int, trim: int) -> float:
         """Full flow of the machines `bits` without the VSD that trims."""
-        return sum(
-            flow
-            for i, flow in enumerate(self._fleet.full_flow)
-            if (bits >> i) & 1 and not (self._fleet.is_vsd[i] and i == trim)
-        )
+        by_speed = trim >= 0 and self._fleet.is_vsd[trim]
+        return self._capacity(bits & ~(1 << trim) if by_speed else bits)
 
     def _capacity(self, bits: int) -> float:
-        return sum(flow for i, flow in enumerate(self._fleet.full_flow) if (bits >> i) & 1)
+        """Full flow of the machines `bits`."""
+        flow = self._flow_of_set.get(bits)
+        if flow is None:
+            flow = sum(flow for i, flow in enumerate(self._fleet.full_flow) if (bits >> i) & 1)
+            self._flow_of_set[bits] = flow
+        return flow
 
     def _loading(self, usable: int, need: float) -> tuple[int, int]:
         base, trim = self._table.loading(usable, need)
@@ -232,8 +242,7 @@ class Band:
         keep = base & loaded
         if trim >= 0 and self._fleet.is_vsd[trim] and (loaded >> trim) & 1:
             least = self._fleet.least_flow[trim]
-            flow_base = sum(f for i, f in enumerate(self._fleet.full_flow) if (keep >> i) & 1)
-            if need - flow_base >= 0.5 * least:
+            if need - self._capacity(keep) >= 0.5 * least:
                 keep |= 1 << trim
         return keep, trim
 
@@ -306,6 +315,7 @@ class Band:
             bit = 1 << index
             load = bool(want_load & bit)
             share = None
+            order = LOADED if load else UNLOADED
             if fleet.is_vsd[index]:
                 share = 1.0
                 if index == trim:
@@ -316,11 +326,12 @@ class Band:
                         + self._bias_m3_min
                     )
                     share = flow / fleet.full_flow[index]
+                order = Order(True, load, share)
             if fleet.starts_to_load[index]:
-                wishes.append(Order(run=True, load=True) if load else STOP)
+                wishes.append(LOADED if load else STOP)
                 continue
             if active & bit:
-                wishes.append(Order(run=True, load=load, share=share))
+                wishes.append(order)
                 continue
             seen, past = view.machines[index], memory.machines[index]
             if not seen.running:
@@ -328,7 +339,7 @@ class Band:
                 continue
             # Released: it stays until those that are meant to run can carry the demand without it.
             if not relieved:
-                wishes.append(Order(run=True, load=load, share=share))
+                wishes.append(order)
                 continue
             limit = fleet.machines[index].max_starts_per_hour - _START_RESERVE
             few_starts = past.starts_within(view.at_s, HOUR_S) < limit

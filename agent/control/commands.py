@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agent.control.orders import Order
 from agent.control.view import Fleet
-from agent.domain import Command, Snapshot
+from agent.domain import USABLE, Command, Reading, Snapshot
 
 # A VSD's share is rewritten when it moves by this much: less is below what its speed control resolves.
 _SHARE_STEP = 0.005
+# Any other value is rewritten when it differs at all.
+_SAME = 1e-6
 # An order that was not sent within this time is not sent at all.
 COMMAND_LIFE_S = 10.0
 HEARTBEAT_WRAP = 65536
@@ -41,17 +43,27 @@ class OrderWriter:
         self._beat = (self._beat + 1) % HEARTBEAT_WRAP
         not_after = snapshot.at + timedelta(seconds=max(COMMAND_LIFE_S, 2.0 * tick_s))
         out: list[Command] = []
+        beat, is_due = float(self._beat), self._is_due
+        read = snapshot.readings.get
         for order, (enable, heartbeat, run, load, share) in zip(orders, self._tags, strict=True):
             if order is None:
-                self._put(out, snapshot, enable, 0.0, not_after, reason, plan_id)
+                if enable is not None and is_due(read(enable), enable, 0.0):
+                    out.append(Command(enable, 0.0, not_after, reason, plan_id))
                 continue
-            self._put(out, snapshot, run, float(order.run), not_after, reason, plan_id)
-            self._put(out, snapshot, load, float(order.load), not_after, reason, plan_id)
-            if order.share is not None:
-                self._put(out, snapshot, share, order.share, not_after, reason, plan_id, step=_SHARE_STEP)
-            self._put(out, snapshot, enable, 1.0, not_after, reason, plan_id)
+            if run is not None and is_due(read(run), run, value := float(order.run)):
+                out.append(Command(run, value, not_after, reason, plan_id))
+            if load is not None and is_due(read(load), load, value := float(order.load)):
+                out.append(Command(load, value, not_after, reason, plan_id))
+            if (
+                share is not None
+                and order.share is not None
+                and is_due(read(share), share, order.share, _SHARE_STEP)
+            ):
+                out.append(Command(share, order.share, not_after, reason, plan_id))
+            if enable is not None and is_due(read(enable), enable, 1.0):
+                out.append(Command(enable, 1.0, not_after, reason, plan_id))
             if heartbeat is not None:
-                out.append(Command(heartbeat, float(self._beat), not_after, "alive", plan_id))
+                out.append(Command(heartbeat, beat, not_after, "alive", plan_id))
         return out
 
     def hand_back(self, snapshot: Snapshot, reason: str) -> list[Command]:
@@ -59,26 +71,16 @@ class OrderWriter:
         not_after = snapshot.at + timedelta(seconds=COMMAND_LIFE_S)
         out: list[Command] = []
         for enable, *_ in self._tags:
-            self._put(out, snapshot, enable, 0.0, not_after, reason, "")
+            if enable is not None and self._is_due(snapshot.readings.get(enable), enable, 0.0):
+                out.append(Command(enable, 0.0, not_after, reason))
         return out
 
-    def _put(
-        self,
-        out: list[Command],
-        snapshot: Snapshot,
-        tag: str | None,
-        value: float,
-        not_after: datetime,
-        reason: str,
-        plan_id: str,
-        *,
-        step: float = 1e-6,
-    ) -> None:
-        if tag is None:
-            return
-        standing = snapshot.value(tag)
+    def _is_due(self, reading: Reading | None, tag: str, value: float, step: float = _SAME) -> bool:
+        """Whether something else stands in the device, as its `reading` says; the value then counts as ordered."""
+        standing = None if reading is None or reading.quality < USABLE else reading.value
         if standing is None:
             standing = self._ordered.get(tag)
         if standing is None or abs(standing - value) >= step:
             self._ordered[tag] = value
-            out.append(Command(tag, value, not_after, reason, plan_id))
+            return True
+        return False

@@ -16,6 +16,7 @@ _FIRST_BAR_S = 300.0
 _LONGEST_BAR_S = 7200.0
 # Failures in a row count until a good hour has passed.
 _FORGET_S = 3600.0
+_NEVER_S = float("-inf")
 # One machine alone comes to three failures an hour (300, 600, 1200 s set aside): more is the station.
 STATION_FAILURES_AN_HOUR = 5
 
@@ -56,7 +57,7 @@ class EffectWatch:
 
     def failing(self, now_s: float) -> int:
         """Machines that failed to follow, now or so lately that another try would be too early."""
-        return sum(w.run.failed or w.load.failed or now_s < w.counts_until_s for w in self._watches)
+        return sum([w.run.failed or w.load.failed or now_s < w.counts_until_s for w in self._watches])
 
     def failed_this_hour(self, now_s: float) -> int:
         """Failures to follow of all machines in the last hour."""
@@ -102,12 +103,16 @@ class EffectWatch:
 
     def sent(self, view: StationView, orders: tuple[Order | None, ...]) -> None:
         """Remember what went out this tick."""
-        for index, (watch, order) in enumerate(zip(self._watches, orders, strict=True)):
-            running = view.machines[index].running
-            watch.run.order(view.at_s, value=None if order is None else order.run)
+        now_s = view.at_s
+        rows = zip(self._watches, orders, view.machines, self._valved, strict=True)
+        for watch, order, seen, valved in rows:
+            run = None if order is None else order.run
             # Loading is asked of a machine that runs; until then the start is what is waited for.
-            asked = order is not None and order.run and running and self._valved[index]
-            watch.load.order(view.at_s, value=order.load if asked and order is not None else None)
+            load = order.load if order is not None and run and seen.running and valved else None
+            if run is not watch.run.value:
+                watch.run.order(now_s, value=run)
+            if load is not watch.load.value:
+                watch.load.order(now_s, value=load)
 
     def _not_followed(self, index: int, watch: _Watch, seen: MachineView, now_s: float) -> tuple[str, float]:
         """(what the machine did not do, the time it had); ("", 0) while it follows or has time."""
@@ -131,8 +136,11 @@ class EffectWatch:
             return ("load" if load.value else "unload"), allowed_s
         load.failed = False
         # Standing still when told to is no proof that a machine starts, nor idling that it loads.
-        if {"start": run.value, "load": load.value, "unload": load.value is False}.get(watch.lacking, True):
-            watch.counts_until_s = float("-inf")
+        lacking = watch.lacking
+        if not lacking or {"start": run.value, "load": load.value, "unload": load.value is False}.get(
+            lacking, True
+        ):
+            watch.counts_until_s = _NEVER_S
         if now_s - watch.last_failure_s > _FORGET_S:
             watch.failures = 0
         return "", 0.0

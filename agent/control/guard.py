@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent.control.memory import DAY_S, HOUR_S, StationMemory
-from agent.control.orders import STOP, Order
+from agent.control.orders import LOADED, STOP, UNLOADED, Order
 from agent.control.view import Fleet, StationView
 from agent.domain import Refusal
 
@@ -36,10 +36,11 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
     orders: list[Order | None] = []
     refusals: list[Refusal] = []
     started = False
+    handed_over_s = hand_over_s(fleet)
     for index, wish in enumerate(wishes):
         machine, seen, past = fleet.machines[index], view.machines[index], memory.machines[index]
         name = fleet.names[index]
-        leaving = past.running and bool(seen.loaded) and now_s < past.taken_out_s + hand_over_s(fleet)
+        leaving = past.running and bool(seen.loaded) and now_s < past.taken_out_s + handed_over_s
         if machine.locked_out or (past.locked_out and not leaving) or seen.running is None:
             if wish.run:
                 why = "machine is silent" if seen.running is None else _LOCKED_OUT
@@ -59,7 +60,8 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
                     _instant(past.override_until_s),
                 )
             )
-        wish = _overridden(wish, run=overridden)  # noqa: PLW2901
+        if overridden is not None:
+            wish = _overridden(wish, run=overridden)  # noqa: PLW2901
         if wish.load and too_high:
             # Whatever chose the loading, the net's highest pressure is not passed by an order of ours.
             refusals.append(Refusal(name, "load", f"pressure is above {station.pressure_max_bar_g:g} bar"))
@@ -96,7 +98,7 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
 
 def hand_over_s(fleet: Fleet) -> float:
     """Longest time that a machine which an operator takes out may go on delivering: another one's start."""
-    return _HAND_OVER_S + max((machine.start_s for machine in fleet.machines), default=0.0)
+    return _HAND_OVER_S + fleet.longest_start_s
 
 
 def may_start(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:
@@ -139,8 +141,8 @@ def _start_rule(
     return "", None
 
 
-def _overridden(wish: Order, *, run: bool | None) -> Order:
-    if run is None or run == wish.run:
+def _overridden(wish: Order, *, run: bool) -> Order:
+    if run == wish.run:
         return wish
     return Order(run=True, load=True, share=wish.share) if run else STOP
 
@@ -149,13 +151,13 @@ def _in_range(fleet: Fleet, index: int, order: Order) -> Order:
     if not order.run:
         return STOP
     if not fleet.is_vsd[index]:
-        return Order(run=True, load=order.load)
+        return LOADED if order.load else UNLOADED
     share = 1.0 if order.share is None else order.share
     if math.isnan(share):
         # No order is made of what is not a number: the least that the machine delivers.
         share = 0.0
     least = fleet.least_flow[index] / fleet.full_flow[index]
-    return Order(run=True, load=order.load, share=min(max(share, least), 1.0))
+    return Order(True, order.load, min(max(share, least), 1.0))
 
 
 def _text(order: Order) -> str:

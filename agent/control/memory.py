@@ -14,6 +14,7 @@ HOUR_S = 3600.0
 DAY_S = 86400.0
 # A tick counts for no more than this: what happened in a longer gap is not known.
 _LONGEST_TICK_S = 120.0
+_NEVER_S, _NOT_NOW_S = float("-inf"), float("inf")
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class StationMemory:
         """Take in one tick."""
         now_s = view.at_s
         passed_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), _LONGEST_TICK_S)
+        passed_h = passed_s / HOUR_S
         self._last_s = now_s
         for past, machine in zip(self.machines, view.machines, strict=True):
             running = machine.running
@@ -83,10 +85,10 @@ class StationMemory:
                 continue
             if not past.known:
                 past.known, past.running = True, running
-                past.unloaded_since_s = now_s if running and not machine.loaded else float("inf")
+                past.unloaded_since_s = now_s if running and not machine.loaded else _NOT_NOW_S
                 continue
             if running:
-                past.hours_run_h += passed_s / HOUR_S
+                past.hours_run_h += passed_h
             if running != past.running:
                 past.running, past.since_s = running, now_s
                 if running:
@@ -95,16 +97,16 @@ class StationMemory:
             while past.starts_s and now_s - past.starts_s[0] > DAY_S:
                 past.starts_s.popleft()
             if not running or machine.loaded:
-                past.unloaded_since_s = float("inf")
-            elif past.unloaded_since_s == float("inf"):
+                past.unloaded_since_s = _NOT_NOW_S
+            elif past.unloaded_since_s == _NOT_NOW_S:
                 past.unloaded_since_s = now_s
 
     def sent(self, orders: Sequence[Order | None], now_s: float) -> None:
         """Orders went out: a start that a slow controller has not shown yet counts for the gap between starts."""
         for past, order in zip(self.machines, orders, strict=True):
             if order is None or not order.run:
-                past.ordered_start_s = float("-inf")
-            elif not past.running and past.ordered_start_s == float("-inf"):
+                past.ordered_start_s = _NEVER_S
+            elif not past.running and past.ordered_start_s == _NEVER_S:
                 past.ordered_start_s = now_s
 
     def start_gap_end_s(self, index: int, gap_s: float) -> float:

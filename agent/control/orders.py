@@ -14,3 +14,5 @@ class Order(NamedTuple):
 
 
 STOP = Order(run=False, load=False)
+# All that can be said to a machine without a speed: the same objects every tick.
+LOADED, UNLOADED = Order(run=True, load=True), Order(run=True, load=False)

@@ -139,7 +139,9 @@ class StationControl:
     ) -> TickResult:
         """Decide this tick. `look_ahead` is asked only when the machines are chosen anew."""
         view = view_station(self.fleet, snapshot)
-        view = view._replace(at_s=self.time.at(view.at_s))
+        steady_s = self.time.at(view.at_s)
+        if steady_s != view.at_s:
+            view = view._replace(at_s=steady_s)
         if self.time.stepped:
             # What lies between the two pressures is not known: no slope is made of it.
             self.estimator.update(view._replace(pressure_bar_g=None))
@@ -209,11 +211,11 @@ class StationControl:
     def _could_deliver(self, view: StationView) -> float:
         """Most that the machines which run, or ran a moment ago, have put into the net since the last tick."""
         now_s, past = view.at_s, self.memory.machines
-        return sum(
-            flow
-            for i, flow in enumerate(self.fleet.full_flow)
-            if view.machines[i].running is not False or now_s - past[i].since_s < 60.0
-        )
+        flow = 0.0
+        for full, seen, memory in zip(self.fleet.full_flow, view.machines, past, strict=True):
+            if seen.running is not False or now_s - memory.since_s < 60.0:
+                flow += full
+        return flow
 
     def _trouble(self, view: StationView) -> str:
         pressure = view.pressure_bar_g
@@ -223,7 +225,7 @@ class StationControl:
             return f"header pressure {pressure:.2f} bar is implausible"
         if self.jump.trouble:
             return self.jump.trouble
-        silent = sum(1 for machine in view.machines if machine.running is None)
+        silent = sum([machine.running is None for machine in view.machines])
         if 2 * silent > self.fleet.count:
             return f"{silent} of {self.fleet.count} machines are silent"
         failing = self.effect.failing(view.at_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.config.site import Machine, Station
-from agent.domain import Snapshot
+from agent.domain import USABLE, Reading, Snapshot
 from agent.planner.curves import nameplate_curve, running_power_kw
 from agent.planner.part_load import KINDS
 
@@ -46,11 +46,8 @@ class Fleet:
     read_tags: tuple[tuple[str, str, str, str, str, str], ...]
     p_atm_bar: float
     m3_per_bar: float
-
-    @property
-    def count(self) -> int:
-        """Number of machines."""
-        return len(self.names)
+    count: int
+    longest_start_s: float
 
     def flow_of(self, index: int, view: MachineView) -> float:
         """Free air [m3/min] that the machine delivers now, by what it says of itself."""
@@ -101,28 +98,40 @@ def fleet_of(station: Station) -> Fleet:
         ),
         p_atm_bar=station.atmosphere_bar,
         m3_per_bar=station.receiver_m3 / station.atmosphere_bar,
+        count=len(names),
+        longest_start_s=max((m.start_s for m in machines), default=0.0),
     )
-
-
-def _flag(value: float | None) -> bool | None:
-    return None if value is None else value >= 0.5
 
 
 def view_station(fleet: Fleet, snapshot: Snapshot) -> StationView:
     """The station's part of a snapshot."""
-    value = snapshot.value
-    machines = tuple(
-        MachineView(
-            _flag(value(tags[0])),
-            # Where running is delivering, a device need not say that it is loaded.
-            _flag(value(tags[0] if alone and value(tags[1]) is None else tags[1])),
-            value(tags[2]),
-            value(tags[3]),
-            _flag(value(tags[4])),
-            _flag(value(tags[5])),
-        )
-        for tags, alone in zip(fleet.read_tags, fleet.starts_to_load, strict=True)
-    )
+    get, station = snapshot.readings.get, fleet.station
     return StationView(
-        snapshot.at.timestamp(), value(fleet.station.pressure), value(fleet.station.flow), machines
+        snapshot.at.timestamp(),
+        snapshot.value(station.pressure),
+        snapshot.value(station.flow),
+        tuple(
+            [
+                _machine_view(tuple(map(get, tags)), alone=alone)
+                for tags, alone in zip(fleet.read_tags, fleet.starts_to_load, strict=True)
+            ]
+        ),
+    )
+
+
+def _machine_view(readings: tuple[Reading | None, ...], *, alone: bool) -> MachineView:
+    # `Snapshot.value` of every tag of every machine, every second: without a call for each.
+    running, loaded, power_kw, output_share, ready, tripped = [
+        reading.value if reading is not None and reading.quality >= USABLE else None for reading in readings
+    ]
+    if alone and loaded is None:
+        # Where running is delivering, a device need not say that it is loaded.
+        loaded = running
+    return MachineView(
+        None if running is None else running >= 0.5,
+        None if loaded is None else loaded >= 0.5,
+        power_kw,
+        output_share,
+        None if ready is None else ready >= 0.5,
+        None if tripped is None else tripped >= 0.5,
     )

@@ -117,15 +117,21 @@ def _rules_by_target(
     rules = {
         "yesterday": lagged[0],
         "mean_3_days": _mean_of(zero[:3].sum(axis=0), weight[:3].sum(axis=0)),
-        "recent_days": _mean_of(recent @ zero, recent @ weight),
-        "same_day_type": _mean_of(recent @ zero_same, recent @ same),
-        "last_day_of_type": _mean_of(latest @ zero_same, latest @ same),
+        "recent_days": _mean_of(_weighed(recent, zero), _weighed(recent, weight)),
+        "same_day_type": _mean_of(_weighed(recent, zero_same), _weighed(recent, same)),
+        "last_day_of_type": _mean_of(_weighed(latest, zero_same), _weighed(latest, same)),
     }
     if days >= 7:
         rules["last_week"] = lagged[6]
         rules["same_weekday"] = _mean_of(zero[6::7].sum(axis=0), weight[6::7].sum(axis=0))
         rules["day_and_week"] = 0.5 * rules["same_day_type"] + 0.5 * rules["same_weekday"]
     return rules
+
+
+def _weighed(by: Array, rows: Array) -> Array:
+    """Sum of the rows [n] by their weights. Without BLAS, whose threads cost more here than they bring."""
+    total: Array = np.einsum("d,dn->n", by, rows)
+    return total
 
 
 def _mean_of(total: NDArray[np.floating], weight: NDArray[np.floating]) -> Array:
@@ -166,7 +172,7 @@ def _choose(
         gap = np.where(shared, truth - fit[:-1, per_day:], 0.0)
         for decay_h in DECAYS_H:
             left = np.abs(gap - surprise[:-1, None] * kept[decay_h]) if decay_h > 0 else np.abs(gap)
-            error = float(np.vdot(left, weight))
+            error = float(np.einsum("od,od->", left, weight))
             if best is None or error < best[0]:
                 best = (error, name, decay_h, surprise)
     if best is None:

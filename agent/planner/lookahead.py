@@ -65,6 +65,10 @@ class Lookahead:
         # [from, to]: kWh of the starts that the change needs.
         start_kwh = np.array(full_power_kw) * settings.start_min / 60.0
         self._change: Floats = (1.0 - bits) @ (bits * start_kwh).T
+        # [to, from], and room for one step of the programme: the least over `to` is then taken row by row.
+        self._change_to: Floats = np.ascontiguousarray(self._change.T)
+        self._work: Floats = np.empty_like(self._change_to)
+        self._hours: Floats = np.array(settings.steps_s) / 3600.0
         self._lag_s: Floats | None = None
         self._turning_kw: Floats = np.zeros_like(self._change)
         slow_s = np.array([s if s >= 0.5 * settings.steps_s[0] else 0.0 for s in start_s])
@@ -96,33 +100,39 @@ class Lookahead:
         """
         table = self.table
         change = self._change
-        hours = [step_s / 3600.0 for step_s in self.settings.steps_s]
         if end_running is not None and end_running in table.index_of:
             future = self.settings.plan_weight * change[:, table.index_of[end_running]]
         else:
             future = np.zeros(len(table.masks))
-        for demand, span_h in zip(demand_m3_min[:0:-1], hours[len(demand_m3_min) - 1 : 0 : -1], strict=True):
-            stage = self._stage(demand)
-            cost = change + (stage * span_h + future)[None, :]
-            if self._lag_s is not None:
-                cost = cost + self._waiting(stage[:, None], stage[None, :], span_h, slice(None))
-            future = np.min(cost, axis=1)
-        stage = self._stage(demand_m3_min[0])
-        now = stage * hours[0] + future
+        stages = self._stages(demand_m3_min)
+        spent = stages * self._hours[: len(demand_m3_min), None]
+        for place in range(len(demand_m3_min) - 1, 0, -1):
+            onwards = spent[place] + future
+            if self._lag_s is None:
+                np.add(self._change_to, onwards[:, None], out=self._work)
+                future = self._work.min(axis=0)
+                continue
+            cost = change + onwards[None, :]
+            stage, span_h = stages[place], float(self._hours[place])
+            cost += self._waiting(stage[:, None], stage[None, :], span_h, slice(None))
+            future = cost.min(axis=1)
+        stage = stages[0]
+        now = spent[0] + future
         now = now + self._change_from(running, change)
         if self._lag_s is not None:
             row = self._row_of(running)
-            now = now + self._waiting(stage[row], stage, hours[0], row)
+            now = now + self._waiting(stage[row], stage, float(self._hours[0]), row)
         here = table.index_of.get(running)
         if here is not None:
             # A set that could not have carried what was taken lately will start again what it stops.
             now = now + np.where(table.capacity < lately_m3_min, change[:, here], 0.0)
-        illegal = ((table.masks & barred) != 0) | ((table.masks & held) != held)
-        if bool(illegal.all()):
-            return Choice(
-                held | (running & ~barred), float("nan"), "no set satisfies what is held and barred"
-            )
-        now[illegal] = np.inf
+        if barred or held:
+            illegal = ((table.masks & barred) != 0) | ((table.masks & held) != held)
+            if bool(illegal.all()):
+                return Choice(
+                    held | (running & ~barred), float("nan"), "no set satisfies what is held and barred"
+                )
+            now[illegal] = np.inf
         best = int(np.argmin(now))
         stay = table.index_of.get(running)
         saving = float(now[stay] - now[best]) if stay is not None and np.isfinite(now[stay]) else float("nan")
@@ -133,11 +143,14 @@ class Lookahead:
         )
         return Choice(int(table.masks[best]), float(now[best]), reason)
 
-    def _stage(self, demand_m3_min: float) -> Floats:
+    def _stages(self, demand_m3_min: Sequence[float]) -> Floats:
+        """Cost [steps, S] of each set at each demand, kW."""
         table = self.table
-        short = np.maximum(demand_m3_min * (1.0 + self.settings.margin) - table.capacity, 0.0)
-        stage: Floats = self._spread_kw[table.column(demand_m3_min)] + _SHORT_KW_MIN_M3 * short
-        return stage
+        needed = np.array(demand_m3_min) * (1.0 + self.settings.margin)
+        short = np.maximum(needed[:, None] - table.capacity, 0.0)
+        columns = [table.column(demand) for demand in demand_m3_min]
+        stages: Floats = self._spread_kw[columns] + _SHORT_KW_MIN_M3 * short
+        return stages
 
     def _waiting(self, stage_from: Floats, stage_to: Floats, span_h: float, rows: slice | int) -> Floats:
         """kWh that a change costs more, since the set before it carries the demand until the started machines deliver.

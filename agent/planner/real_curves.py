@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ TABLED_MACHINES = 12
 _MOST_VALUES = 600_000
 _FINEST_GRID, _COARSEST_GRID = 257, 129
 _SAME_SLOPE = 1e-9
+# Values worked on at once in a sum over the grid: what fits the processor's cache.
+_BLOCK_VALUES = 50_000
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,16 @@ class RealPower:
     """Least power [kW] of every subset of n machines over a grid of flows; bit i is machine i.
 
     More flow than is asked may be blown off, so power never falls with the flow asked. Between
-    grid flows it is linear. Beyond full load it rises by `steepest`, the steepest slope there is.
+    grid flows it is linear. Grid flows beyond full load cost +inf.
     """
 
-    def __init__(self, machines: Sequence[PlanMachine]) -> None:
-        """Build the table: 2^n sets by adding one machine at a time."""
+    def __init__(self, curves: Sequence[Sequence[CurvePoint]]) -> None:
+        """Build the table of machines with these curves: 2^n sets by adding one machine at a time."""
         self.curves = [
-            Options(np.array([p.flow_m3_min for p in m.curve]), np.array([p.power_kw for p in m.curve]))
-            for m in machines
+            Options(np.array([p.flow_m3_min for p in curve]), np.array([p.power_kw for p in curve]))
+            for curve in curves
         ]
-        sizes = 1 << len(machines)
+        sizes = 1 << len(curves)
         grid = int(np.clip(_MOST_VALUES // sizes, _COARSEST_GRID, _FINEST_GRID))
         total = sum(curve.flow[-1] for curve in self.curves)
         self.spacing = max(float(total) / (grid - 1), 1e-9)
@@ -129,6 +132,7 @@ class RealPower:
             self.power = np.concatenate([self.power, self._joined(index)])
             self.full_flow = np.concatenate([self.full_flow, self.full_flow + curve.flow[-1]])
             self.full_power = np.concatenate([self.full_power, self.full_power + curve.power[-1]])
+        self.power[flows > self.full_flow[:, None] + 1e-9] = np.inf
 
     def _options(self, curve: Options) -> Options:
         """The machine's curve points and the grid's flows between them."""
@@ -174,12 +178,15 @@ class RealPower:
         `low` and `high` are shaped like the flow.
         """
         grid = np.arange(self.power.shape[1]) * self.spacing
-        own = self.power[sets]
-        missing = np.broadcast_to(flow, own.shape[:-1])[..., None] - grid
-        shape = (*low.shape, 1)
-        trade = np.where(missing > 0, missing * high.reshape(shape), missing * low.reshape(shape))
-        beyond = grid > self.full_flow[sets][..., None] + 1e-9
-        best: Floats = np.where(beyond, np.inf, own + trade).min(axis=-1)
+        missing = flow[..., None] - grid
+        trade = np.where(missing > 0, missing * high[..., None], missing * low[..., None])
+        best: Floats = np.empty(sets.shape)
+        rows = max(1, _BLOCK_VALUES * len(sets) // max(sets.size * len(grid), 1))
+        for first in range(0, len(sets), rows):
+            block = slice(first, first + rows)
+            own = self.power[sets[block]]
+            own += trade[block]
+            own.min(axis=-1, out=best[block])
         full = self.full_flow[sets]
         left = flow - full
         np.minimum(best, self.full_power[sets] + np.where(left > 0, left * high, left * low), out=best)
@@ -202,3 +209,9 @@ class RealPower:
             result[:, index] = np.where(runs, options[chosen], 0.0)
             left = left - result[:, index]
         return result
+
+
+@lru_cache(maxsize=4)
+def real_power_of(curves: tuple[tuple[CurvePoint, ...], ...]) -> RealPower:
+    """The table of machines with these curves, kept for the next plan of the same machines."""
+    return RealPower(curves)

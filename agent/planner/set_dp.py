@@ -80,11 +80,17 @@ def _sequence(tables: Tables, costs: Floats, group: list[int]) -> Ints:
     before = np.empty((steps + 1, size))
     before[0] = FORBIDDEN_EUR * 1e3
     before[0, first] = 0.0
+    # As `switch_in_place`, on one work array whose halves are cut once: the arrays are small and the steps many.
+    work, started = np.empty(size), np.empty(size // 2)
+    halves = [work.reshape(-1, 2, 1 << bit) for bit in range(len(group))]
+    cuts = [(half[:, 0], half[:, 1], started.reshape(half[:, 0].shape)) for half in halves]
     for t in range(steps):
-        value = before[t + 1]
-        value[:] = before[t]
-        switch_in_place(value[:, None], start[t].tolist())
-        value += costs[t]
+        work[:] = before[t]
+        for (off, on, dearer), price in zip(cuts, start[t], strict=True):
+            np.add(off, price, out=dearer)
+            np.minimum(off, on, out=off)
+            np.minimum(on, dearer, out=on)
+        np.add(work, costs[t], out=before[t + 1])
     chosen = np.empty(steps, dtype=np.int64)
     here = int(np.argmin(before[steps]))
     for t in range(steps - 1, -1, -1):

@@ -53,7 +53,8 @@ class SetTable:
 
     def column(self, demand_m3_min: float) -> int:
         """Grid column nearest to a demand."""
-        return min(max(int(demand_m3_min / self.grid_m3_min + 0.5), 0), int(self.power_kw.shape[1]) - 1)
+        column = int(demand_m3_min / self.grid_m3_min + 0.5)
+        return 0 if column < 0 else min(column, self.trim.shape[1] - 1)
 
     def loading(self, mask: int, need_m3_min: float) -> tuple[int, int]:
         """(bits fully loaded, trim machine or -1) of a running set for a need.

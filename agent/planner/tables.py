@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.planner.machine_schedule import MachineRules, unavoidable_faults
 from agent.planner.problem import PlanMachine, StationProblem, Window
-from agent.planner.real_curves import TABLED_MACHINES, RealPower, Sections, make_sections
+from agent.planner.real_curves import TABLED_MACHINES, RealPower, Sections, make_sections, real_power_of
 from agent.planner.timing import MachineTimes, machine_times
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -210,5 +210,7 @@ def compile_tables(problem: StationProblem) -> Tables:
         convex=convex,
         sections=make_sections(machines, hulls, pieces),
         hulls=tuple(np.array(hull) for hull in hulls),
-        real=RealPower(machines) if not convex and count <= TABLED_MACHINES else None,
+        real=real_power_of(tuple(tuple(machine.curve) for machine in machines))
+        if not convex and count <= TABLED_MACHINES
+        else None,
     )

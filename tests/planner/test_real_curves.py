@@ -44,7 +44,7 @@ def test_a_curve_is_cut_where_its_slope_falls() -> None:
 
 def test_tabled_power_of_a_set_is_the_cheapest_split_of_its_flow() -> None:
     machines = (_throttled("A"), _throttled("B"), _vsd("C", 6.0))
-    real = RealPower(machines)
+    real = RealPower([m.curve for m in machines])
     fine = np.linspace(0.0, 1.0, 201)
 
     for bits, flow in itertools.product(range(1, 8), (1.0, 4.7, 9.3, 15.0)):
@@ -67,10 +67,38 @@ def test_tabled_power_of_a_set_is_the_cheapest_split_of_its_flow() -> None:
 
 
 def test_full_load_of_a_set_is_tabled_exactly() -> None:
-    real = RealPower((_throttled("A"), _vsd("B", 6.1)))
+    real = RealPower([_throttled("A").curve, _vsd("B", 6.1).curve])
 
     assert real.at(np.array([3]), np.array([16.1]))[0] == pytest.approx(100.0 + 61.0)
     assert real.at(np.array([1]), np.array([10.0]))[0] == pytest.approx(100.0)
+
+
+def test_trading_takes_the_grid_flow_at_which_power_and_trade_together_are_least() -> None:
+    machines = (_throttled("A"), _throttled("B"), _vsd("C", 6.0))
+    real = RealPower([m.curve for m in machines])
+    rng = np.random.default_rng(3)
+    sets = rng.integers(0, 8, size=(40, 4))
+    flow = rng.uniform(0.0, 26.0, size=(40, 1))
+    low, high = np.full((40, 1), 4.0), rng.uniform(5.0, 12.0, size=(40, 1))
+
+    traded = real.traded(sets, flow, low, high)
+
+    grid = np.arange(real.power.shape[1]) * real.spacing
+    for step, column in np.ndindex(sets.shape):
+        one, asked = int(sets[step, column]), float(flow[step, 0])
+        own = [q for q in (*grid, float(real.full_flow[one])) if q <= real.full_flow[one] + 1e-9]
+        flows = np.array([*own, asked] if asked <= real.full_flow[one] else own)
+        power = real.at(np.full(len(flows), one), flows)
+        missing = asked - flows
+        trade = np.where(missing > 0, missing * high[step, 0], missing * low[step, 0])
+        assert traded[step, column] == pytest.approx(float((power + trade).min()))
+
+
+def test_the_same_machines_share_one_table_from_plan_to_plan() -> None:
+    problem = station((_throttled("A"), _vsd("B", 6.1)), [5.0, 7.0])
+    later = station((_throttled("A"), _vsd("B", 6.1)), [9.0, 2.0])
+
+    assert compile_tables(problem).real is compile_tables(later).real
 
 
 def test_the_set_programme_takes_the_machine_that_is_cheap_at_part_load() -> None:
