@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agent.clock import Clock, elapsed_s, pause
+from agent.clock import Clock, elapsed_s
 from agent.config.parts import Device, Point
 from agent.domain import Command, Quality, Reading, WriteResult
 from agent.drivers.blocks import Block, Span, coalesce, rejoin, split
@@ -31,10 +31,11 @@ from agent.drivers.modbus_wire import (
     why,
 )
 from agent.drivers.scaling import EncodeError
-from agent.drivers.writes import AWAY, READ_BACK_AGAIN_AFTER_S, Outcome, agrees, shown, why_not
+from agent.drivers.write_path import Fault, WritePath
 from agent.errors import ConfigError
 
 log = logging.getLogger("trimload.drivers")
+Words = tuple[int, ...]
 
 # A device may refuse registers only while it starts: ask again for what it once refused.
 ASK_AGAIN_AFTER_S = 300.0
@@ -48,13 +49,6 @@ class Request(NamedTuple):
     block: Block
     tags: tuple[str, ...]
     codec: BlockCodec
-
-
-class Written(NamedTuple):
-    """The words that stood at a point before our first write."""
-
-    point: Point
-    words: tuple[int, ...]
 
 
 class ModbusDriver:
@@ -76,7 +70,8 @@ class ModbusDriver:
         self._search_left = 0
         self._planned_at_call = -1
         self._planned_at_s = 0.0
-        self._originals: dict[str, Written] = {}
+        registers = _Registers(self._points, self._spans, self._wire)
+        self._writes = WritePath(device_id, self._points, registers, clock, self._lock)
 
     @property
     def device(self) -> str:
@@ -201,74 +196,48 @@ class ModbusDriver:
     # Writing
 
     async def write(self, commands: Sequence[Command]) -> list[WriteResult]:
-        async with self._lock:
-            return [await self._write_one(command) for command in commands]
+        return await self._writes.write(commands)
 
     async def release(self) -> None:
-        async with self._lock:
-            # Last written, first handed back: "remote control on" came before its set-points.
-            for tag in reversed(tuple(self._originals)):
-                result = await self._hand_back(tag)
-                if not result.ok:
-                    log.warning("hand_back_failed device=%s tag=%s reason=%s", self._id, tag, result.error)
+        await self._writes.release()
 
-    async def _write_one(self, command: Command) -> WriteResult:
-        tag, value = command.tag, command.value
-        point = self._points.get(tag)
-        if point is None:
-            return WriteResult(tag, value, ok=False, error=f"device {self._id} has no such point")
-        if value is None:
-            return await self._hand_back(tag)
-        reason = why_not(point, command, self._clock.now())
-        if reason:
-            return WriteResult(tag, value, ok=False, error=reason)
+
+class _Registers:
+    """The device's points for the write path, as the words that belong to each point alone."""
+
+    def __init__(self, points: Mapping[str, Point], spans: Mapping[str, Span], wire: ModbusWire) -> None:
+        self._points, self._spans, self._wire = points, spans, wire
+
+    @property
+    def away(self) -> bool:
+        return self._wire.link.client is None
+
+    async def fetch(self, tag: str) -> Words | Fault:
+        answer = await self._wire.read_words(self._spans[tag])
+        if answer is None or isinstance(answer, Refused):
+            return Fault(why(answer))
+        return _own_words(self._points[tag], answer)
+
+    async def put(self, tag: str, raw: Words) -> Fault | None:
+        answer = await self._wire.write_words(self._points[tag], raw)
+        if answer is None or isinstance(answer, Refused):
+            return Fault(why(answer), refused=answer is not None)
+        return None
+
+    def unfit(self, tag: str, value: float) -> str:
         try:
-            words = encode(point, value)
+            encode(self._points[tag], value)
         except EncodeError as error:
-            return WriteResult(tag, value, ok=False, error=str(error))
-        if self._wire.link.client is None:
-            return WriteResult(tag, value, ok=False, error=AWAY)
-        first = tag not in self._originals
-        if first:
-            before = await self._wire.read_words(self._spans[tag])
-            if before is None or isinstance(before, Refused):
-                return WriteResult(tag, value, ok=False, error=f"read before the first write: {why(before)}")
-            self._originals[tag] = Written(point, _own_words(point, before))
-        result = await self._put(tag, point, words)
-        if first and result.refused:
-            del self._originals[tag]
-        return WriteResult(tag, value, not result.error, result.read_back, result.error)
+            return str(error)
+        return ""
 
-    async def _hand_back(self, tag: str) -> WriteResult:
-        original = self._originals.get(tag)
-        if original is None:
-            return WriteResult(tag, None, ok=True)
-        if self._wire.link.client is None:
-            return WriteResult(tag, None, ok=False, error=AWAY)
-        result = await self._put(tag, original.point, original.words)
-        if not result.error:
-            del self._originals[tag]
-        return WriteResult(tag, None, not result.error, result.read_back, result.error)
+    def raw_of(self, tag: str, value: float, standing: Words) -> Words:
+        del standing  # a register has no type of its own
+        return encode(self._points[tag], value)
 
-    async def _put(self, tag: str, point: Point, words: tuple[int, ...]) -> Outcome:
-        """Write the words, read them back, compare."""
-        answer = await self._wire.write_words(point, words)
-        if isinstance(answer, Refused):
-            return Outcome(f"write refused: {why(answer)}", refused=True)
-        if answer is None:
-            return Outcome(f"write: {why(None)}")
-        wanted = decode(point, _full_words(point, words))
-        read_back: float | None = None
-        for again in (True, False):
-            back = await self._wire.read_words(self._spans[tag])
-            if back is None or isinstance(back, Refused):
-                return Outcome(f"read back: {why(back)}")
-            read_back = decode(point, back)
-            if agrees(point, wanted, read_back):
-                return Outcome("", read_back)
-            if again:
-                await pause(READ_BACK_AGAIN_AFTER_S)
-        return Outcome(f"read back {shown(read_back)}, wanted {shown(wanted)}", read_back)
+    def value_of(self, tag: str, raw: Words) -> float | None:
+        point = self._points[tag]
+        return decode(point, _full_words(point, raw))
 
 
 def _span(tag: str, point: Point) -> Span:
@@ -281,14 +250,14 @@ def _span(tag: str, point: Point) -> Span:
     return Span(point.register_, point.address, word_count(point))
 
 
-def _own_words(point: Point, words: Sequence[int]) -> tuple[int, ...]:
+def _own_words(point: Point, words: Sequence[int]) -> Words:
     """What of the words read belongs to the point alone: its bit, or all its registers."""
     if point.bit is not None and point.register_ not in BIT_TABLES:
         return (bit_of(point, words[0]),)
     return tuple(words[: word_count(point)])
 
 
-def _full_words(point: Point, own: tuple[int, ...]) -> tuple[int, ...]:
+def _full_words(point: Point, own: Words) -> Words:
     if point.bit is not None and point.register_ not in BIT_TABLES:
         return (with_bit(point, 0, own[0]),)
     return own

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import NamedTuple
 
 from agent.config.parts import Point
 from agent.domain import Command
 
 AWAY = "the device does not answer"
-# A PLC takes a written value over at the end of its scan.
-READ_BACK_AGAIN_AFTER_S = 0.05
-
-
-class Outcome(NamedTuple):
-    """What became of a write: an error or "", what stands there now, whether nothing was taken."""
-
-    error: str
-    read_back: float | None = None
-    refused: bool = False
 
 
 def why_not(point: Point, command: Command, now: datetime) -> str:

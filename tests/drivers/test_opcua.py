@@ -13,7 +13,8 @@ from asyncua.server.internal_session import InternalSession
 from agent.clock import SimClock
 from agent.config.parts import Device, Point
 from agent.domain import Command, Quality
-from agent.drivers.opcua import OpcUaDriver, to_variant, true_at
+from agent.drivers.opcua import OpcUaDriver, true_at
+from agent.drivers.opcua_wire import to_variant
 from agent.drivers.scaling import EncodeError
 from agent.errors import ConfigError
 from tests.drivers.hall import Freezer, Hall, free_port
