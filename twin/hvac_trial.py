@@ -260,7 +260,7 @@ class _Books:
     def live(self, twin: HvacTwin, at: datetime) -> datetime:
         """Five minutes; when they are over."""
         before = twin.energy_kwh
-        at_work = {name for name, zone in twin.zones.items() if zone.occupied}
+        at_work = {name: zone.air_degc for name, zone in twin.zones.items() if zone.occupied}
         after = at + timedelta(seconds=LINE_S)
         twin.advance_to(after)
         self._quarter_kwh.append(twin.energy_kwh - before)
@@ -270,14 +270,12 @@ class _Books:
         for name, unit in twin.units.items():
             self.account.starts.setdefault(name, []).extend([at] * (unit.starts - self._starts[name]))
             self._starts[name] = unit.starts
-        for name in at_work:
-            zone = twin.zones[name]
-            if not zone.occupied:
+        for name, air_degc in at_work.items():
+            # They left within these five minutes, as the set-points did: the air as they last had it counts.
+            if not twin.zones[name].occupied:
                 settings = twin.hvac.zones[name]
-                cold, warm = (
-                    settings.comfort_low_degc - zone.air_degc,
-                    zone.air_degc - settings.comfort_high_degc,
-                )
+                cold = settings.comfort_low_degc - air_degc
+                warm = air_degc - settings.comfort_high_degc
                 self.account.day_ends.append((at, name, max(cold, warm, 0.0)))
         return after
 

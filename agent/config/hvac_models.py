@@ -19,7 +19,12 @@ class LearnedZone(Part):
     """A zone's figures, and what they missed on days they had not seen."""
 
     model: ZoneModel
-    rmse_k: dict[Literal["1h", "4h", "24h"], float] = Field(description="Open loop, by lead.")
+    rmse_k: dict[Literal["1h", "4h", "24h"], float] = Field(
+        description="A day ahead in one go, with what was not explained until then, as the plan has it; by lead."
+    )
+    alone_rmse_k: dict[Literal["1h", "4h", "24h"], float] = Field(
+        default_factory=dict, description="Likewise without: the model alone."
+    )
     naive_rmse_k: dict[Literal["1h", "4h", "24h"], float] = Field(description="Of saying: nothing changes.")
     days: float = Field(ge=0, description="Days of past that it was fitted on.")
 

@@ -89,6 +89,20 @@ class ZoneModel(Part):
     cooling_droop_k: float = Field(
         default=0.1, ge=-1, le=1, description="How far above its cooling set-point the thermostat lets it."
     )
+    heating_slope_k: float = Field(
+        default=0.0,
+        ge=0,
+        le=3,
+        description="How much further at full output: a proportional thermostat's band.",
+    )
+    cooling_slope_k: float = Field(default=0.0, ge=0, le=3, description="Likewise in cooling.")
+    heating_swing_k: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Part of the droop that nine tenths of the looks need, half do not.",
+    )
+    cooling_swing_k: float = Field(default=0.0, ge=0, le=1, description="Likewise in cooling.")
     heat_lag_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of a quarter hour's heat that shows only after it."
     )

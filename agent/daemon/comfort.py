@@ -262,7 +262,7 @@ class HvacRuntime:
                 temp_degc=temps,
                 mass_degc={**masses, **{name: value.mass_degc for name, value in seen.items()}},
                 occupied_now=people,
-                unexplained_kw={name: value.unexplained_kw for name, value in seen.items()},
+                unexplained={name: value.unexplained for name, value in seen.items()},
                 base_kw=base_kw,
                 peak_so_far_kw=peak_kw,
                 present=self._memory.present(at, STEPS, STEP_S),

@@ -126,6 +126,7 @@ def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime)
             {
                 "model": found.model,
                 "rmse_k": dict(found.rmse_k),
+                "alone_rmse_k": dict(found.alone_rmse_k),
                 "naive_rmse_k": dict(found.naive_rmse_k),
                 "days": found.days,
             }
@@ -235,4 +236,4 @@ class HvacMemory:
             for name in hvac.units
         }
         models = {name: zone.model for name, zone in hvac.zones.items()}
-        return estimates(models, past, {n: units[z.unit] for n, z in hvac.zones.items()}, {})
+        return estimates(models, past, {n: units[z.unit] for n, z in hvac.zones.items()})

@@ -91,7 +91,12 @@ def _say(site: Site, models: HvacModels, out: Path, *, machine: bool) -> None:
             "models": str(out / MODELS),
             "report": str(out / REPORT),
             "zones": {
-                name: {"rmse_k": zone.rmse_k, "naive_rmse_k": zone.naive_rmse_k, "days": round(zone.days, 1)}
+                name: {
+                    "rmse_k": zone.rmse_k,
+                    "alone_rmse_k": zone.alone_rmse_k,
+                    "naive_rmse_k": zone.naive_rmse_k,
+                    "days": round(zone.days, 1),
+                }
                 for name, zone in models.zones.items()
             },
             "refused": models.refused,

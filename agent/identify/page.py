@@ -55,12 +55,14 @@ def page(site: Site, models: HvacModels, courses: Courses, ends_at: datetime) ->
 def _errors(models: HvacModels, name: str) -> str:
     zone = models.zones[name]
     rows = "".join(
-        f"<tr><td>{lead}</td><td>{zone.rmse_k[lead]:.2f}</td><td>{zone.naive_rmse_k[lead]:.2f}</td></tr>"
+        f"<tr><td>{lead}</td><td>{zone.rmse_k[lead]:.2f}</td>"
+        f"<td>{zone.alone_rmse_k.get(lead, math.nan):.2f}</td><td>{zone.naive_rmse_k[lead]:.2f}</td></tr>"
         for lead in zone.rmse_k
     )
     return (
-        f"<table><tr><th>ahead</th><th>RMSE [K]</th><th>of saying that nothing changes</th></tr>{rows}</table>"
-        f"<p>Open loop with known weather and power, on days that were held back ({zone.days:.0f} days in all).</p>"
+        f"<table><tr><th>ahead</th><th>RMSE [K]</th><th>of the model alone</th><th>of saying that nothing changes</th></tr>{rows}</table>"
+        "<p>A day at a time with known weather and power, on days that were held back "
+        f"({zone.days:.0f} days in all); from the start of each with the heat that the model did not explain until then.</p>"
     )
 
 

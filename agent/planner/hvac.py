@@ -30,8 +30,8 @@ from agent.planner.hvac_case import (
 from agent.planner.hvac_choice import choose
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import FloatArray
-from agent.planner.hvac_observer import unexplained_course
 from agent.planner.hvac_present import as_held, may_be_sent
+from agent.planner.hvac_residual import Unexplained, unexplained_course
 from agent.planner.hvac_schedule import (
     BoolArray,
     SetPoints,
@@ -42,6 +42,7 @@ from agent.planner.hvac_schedule import (
 )
 from agent.planner.hvac_setpoints import (
     enabled_steps,
+    planned_air,
     planned_setpoints,
     reasons_of,
     sent,
@@ -56,6 +57,9 @@ FIXED_START_S = 2 * 3600.0  # before people come, where nothing is known of the 
 LONGEST_START_S = 4 * 3600.0
 CONTACT_HOLD_S = 3600.0  # a contact that says "people" is believed for so long ahead
 POOR_COMFORT_KH = 1.0
+# Quarter hours draw up to so much more than planned (doors, thermostats), and the highest of a month is paid:
+# a plan that fills the peak so far to its brim raises it a little each day.
+PEAK_RESERVE = 0.08
 PLAUSIBLE_DEGC = (-40.0, 60.0)
 NAMES = {
     "present": "the present schedule",
@@ -70,7 +74,7 @@ class HvacState:
     """What is known of the zones now. A temperature of None is unknown.
 
     `mass_degc`: the fabric, as followed by hvac_observer.py; the air's where missing.
-    `unexplained_kw`: heat that the model does not explain, likewise. `peak_so_far_kw`: the billing
+    `unexplained`: heat that the model does not explain, likewise. `peak_so_far_kw`: the billing
     period's peak as measured; the tariff's own counts where it is higher. `occupied_now`: what occupancy
     contacts say. `base_kw`: what the rest of the site will draw, one value a step, for the demand charge and
     the site's limit. `present`: the set-points that would stand there without the agent, one pair a step;
@@ -82,7 +86,7 @@ class HvacState:
     mass_degc: Mapping[str, float] = field(default_factory=dict)
     occupied_now: Mapping[str, bool] = field(default_factory=dict)
     base_kw: FloatArray | None = None
-    unexplained_kw: Mapping[str, float] = field(default_factory=dict)
+    unexplained: Mapping[str, Unexplained] = field(default_factory=dict)
     peak_so_far_kw: float = 0.0
     present: Mapping[str, SetPoints] = field(default_factory=dict)
     error_k: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -243,7 +247,11 @@ def _plan(
             zones[name] = zone_steps(at, step_s, as_found[name], on[zone.unit], why)
             continue
         why = reasons_of(zone, setpoints[name], people[name], heat, at, step_s)
-        zones[name] = zone_steps(at, step_s, sent(zone, setpoints[name]), on[zone.unit], why)
+        foreseen = (
+            None if case is None or course is None else planned_air(case, course, hvac.units[zone.unit], name)
+        )
+        points = sent(zone, setpoints[name], people[name], foreseen)
+        zones[name] = zone_steps(at, step_s, points, on[zone.unit], why)
     return HvacPlan(
         _plan_id(at),
         at,
@@ -345,7 +353,7 @@ def _case(
                     wanted=wanted,
                     band=scheduled(zone, wanted),
                     step_s=step_s,
-                    more_kw=unexplained_course(state.unexplained_kw.get(name, 0.0), steps, step_s),
+                    more_kw=unexplained_course(state.unexplained.get(name, Unexplained()), steps, step_s),
                     neighbours_degc=near,
                     weight=max(1.0, size_kw / USUAL_KW),
                 )
@@ -359,8 +367,8 @@ def _case(
         prices + tariff.co2_kg_per_kwh * tariff.co2_price_per_kg,
         base if base is not None else np.zeros(steps),
         step_s / 3600.0,
-        tariff.demand_charge_per_kw,
-        max(tariff.peak_so_far_kw, state.peak_so_far_kw),
+        tariff.demand_charge_per_kw * (1.0 + PEAK_RESERVE),
+        max(tariff.peak_so_far_kw, state.peak_so_far_kw) / (1.0 + PEAK_RESERVE),
         tariff.site_limit_kw,
     )
 

@@ -11,6 +11,7 @@ it for the zone, and that holds within a factor of three (`likely`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from agent.config.site import Hvac, Unit, ZoneModel
 from agent.planner.hvac_model import FloatArray
-from agent.planner.hvac_past import STEP_H, SitePast, UnitPast, bridged
+from agent.planner.hvac_past import STEP_H, STEP_S, SitePast, UnitPast, bridged
+from agent.planner.hvac_residual import unexplained, unexplained_course
 
 DAY = 96
 HORIZON = DAY
@@ -130,8 +132,35 @@ def starts_of(data: Data, first: int, last: int) -> Starts:
     return np.asarray(begins[gaps[begins + HORIZON + 1] == gaps[begins]], dtype=np.int64)
 
 
-def open_loop(figures: Figures, data: Data, starts: Starts) -> FloatArray:
-    """Errors of open-loop runs, one row a start, one column a step of the horizon, [K]."""
+def residual_kw(figures: Figures, data: Data) -> FloatArray:
+    """Heat that each step of the past lacks for the air to have done what it did, [kW]; NaN where unknown."""
+    h = STEP_H / figures.capacity
+    keep = 1.0 / (1.0 + STEP_H / figures.tau_h)
+    loss = figures.ua + figures.vent * data.people
+    total = 1.0 + h * (loss + figures.mass * keep + sum(figures.walls))
+    drive = loss * data.outdoor + figures.sun * data.sun + figures.people * data.people + figures.always
+    for wall, near in zip(figures.walls, data.neighbours.values(), strict=True):
+        drive = drive + wall * near
+    mass = mass_course(data.air, figures.tau_h)
+    out = np.full(data.air.size, np.nan)
+    out[1:] = (data.air[1:] * total[1:] - data.air[:-1]) / h - figures.mass * keep * mass[:-1]
+    out[1:] -= drive[1:] + data.heat[1:]
+    return out
+
+
+def unexplained_courses(figures: Figures, data: Data, starts: Starts) -> FloatArray:
+    """What was not explained until each start, as it is reckoned with from there on, [kW], [starts, horizon]."""
+    residual = residual_kw(figures, data)
+    return np.array(
+        [
+            unexplained_course(unexplained(residual[max(0, k + 1 - DAY) : k + 1]), HORIZON, STEP_S)
+            for k in starts.tolist()
+        ]
+    ).reshape(starts.size, HORIZON)
+
+
+def open_loop(figures: Figures, data: Data, starts: Starts, more_kw: FloatArray | None = None) -> FloatArray:
+    """Errors of open-loop runs, one row a start, one column a step of the horizon, [K]; `more_kw` alike is heat."""
     h = STEP_H / figures.capacity
     keep = 1.0 / (1.0 + STEP_H / figures.tau_h)
     loss = figures.ua + figures.vent * data.people
@@ -147,6 +176,8 @@ def open_loop(figures: Figures, data: Data, starts: Starts) -> FloatArray:
     for k in range(1, HORIZON + 1):
         at = starts + k
         air = of_air[at] * air + of_mass[at] * mass + driven[at]
+        if more_kw is not None:
+            air = air + h * more_kw[:, k - 1] / total[at]
         mass = keep * mass + (1.0 - keep) * air
         errors[:, k - 1] = air - data.air[at]
     return errors
@@ -277,7 +308,7 @@ def figures_of(model: ZoneModel, neighbours: tuple[str, ...]) -> Figures:
 
 
 def model_of(
-    figures: Figures, neighbours: tuple[str, ...], lag: float, droops: tuple[float, float]
+    figures: Figures, neighbours: tuple[str, ...], lag: float, droops: Mapping[str, float]
 ) -> ZoneModel:
     """Figures as a zone's model."""
     walls = dict(zip(neighbours, figures.walls, strict=True))
@@ -293,7 +324,6 @@ def model_of(
         neighbours_kw_per_k={
             name: round(wall, 6) for name, wall in walls.items() if wall > 1e-3 * figures.ua
         },
-        heating_droop_k=droops[0],
-        cooling_droop_k=droops[1],
         heat_lag_share=lag,
+        **droops,
     )

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.config.site import Hvac, Zone, ZoneModel
+from agent.config.site import Hvac, ZoneModel
+from agent.planner.hvac_droop import droops
 from agent.planner.hvac_fit import (
     DAY,
     HORIZON,
@@ -24,9 +25,10 @@ from agent.planner.hvac_fit import (
     paired,
     rms,
     starts_of,
+    unexplained_courses,
 )
 from agent.planner.hvac_model import BoolArray, FloatArray
-from agent.planner.hvac_past import SitePast, UnitPast, setpoints_in_force, unit_past
+from agent.planner.hvac_past import SitePast, UnitPast, unit_past
 
 LAGS = (0.0, 0.5, 1.0)
 LEAST_DAYS = 7.0
@@ -49,10 +51,14 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ZoneFit:
-    """A zone's figures and how far they predict days they have not seen, RMSE by lead [K]."""
+    """A zone's figures and how far they predict days they have not seen, RMSE by lead [K].
+
+    `rmse_k` with the heat that was not explained until then, as the plan has it; `alone_rmse_k` without.
+    """
 
     model: ZoneModel
     rmse_k: Mapping[str, float]
+    alone_rmse_k: Mapping[str, float]
     naive_rmse_k: Mapping[str, float]
     days: float
     score: float
@@ -112,8 +118,8 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
     assert chosen is not None
     _, figures, data = chosen
     held_back = starts_of(data, split - HORIZON // 4, data.air.size)
-    errors = open_loop(figures, data, held_back)
-    rmse = {lead: rms(errors[:, steps - 1]) for lead, steps in LEADS.items()}
+    alone = _by_lead(open_loop(figures, data, held_back))
+    rmse = _by_lead(open_loop(figures, data, held_back, unexplained_courses(figures, data, held_back)))
     naive = {lead: rms(_unchanged(data, held_back, steps)) for lead, steps in LEADS.items()}
     if rmse["24h"] > WORST_RMSE_24H_K:
         return Refused(f"the best model misses the held-back days by {rmse['24h']:.1f} K a day ahead")
@@ -123,8 +129,12 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
             f"({naive['4h']:.2f} K)"
         )
     final = fitted(figures, prior, data, starts_of(data, 0, data.air.size))
-    model = model_of(final, tuple(data.neighbours), lag, _droops(name, settings, past, unit))
-    return ZoneFit(model, rmse, naive, days, loss_of(figures, data, held_back))
+    model = model_of(final, tuple(data.neighbours), lag, droops(name, settings, past, unit))
+    return ZoneFit(model, rmse, alone, naive, days, loss_of(figures, data, held_back))
+
+
+def _by_lead(errors: FloatArray) -> dict[str, float]:
+    return {lead: rms(errors[:, steps - 1]) for lead, steps in LEADS.items()}
 
 
 def _split(steps: int) -> int:
@@ -191,10 +201,8 @@ def standing_score(
     if not held_back.size:
         return float("inf"), {}
     figures = figures_of(model, tuple(data.neighbours))
-    errors = open_loop(figures, data, held_back)
-    return loss_of(figures, data, held_back), {
-        lead: rms(errors[:, steps - 1]) for lead, steps in LEADS.items()
-    }
+    courses = unexplained_courses(figures, data, held_back)
+    return loss_of(figures, data, held_back), _by_lead(open_loop(figures, data, held_back, courses))
 
 
 def held_back_course(
@@ -206,36 +214,7 @@ def held_back_course(
         neighbours={n: v for n, v in data.neighbours.items() if n in model.neighbours_kw_per_k}
     )
     begins = np.arange(_split(past.size), past.size - HORIZON, DAY)
-    errors = open_loop(figures_of(model, tuple(data.neighbours)), data, begins)
+    figures = figures_of(model, tuple(data.neighbours))
+    errors = open_loop(figures, data, begins, unexplained_courses(figures, data, begins))
     measured = np.concatenate([data.air[k + 1 : k + 1 + HORIZON] for k in begins])
     return measured, measured + errors.ravel()
-
-
-# The air is beyond the set-point by less than the droop for this share of the time. A tenth of a kelvin on the
-# set-point costs about 0.1 kWh an hour in a hall, out of comfort 20 kWh a kelvin hour: a swing may pass the edge
-# of the band for a tenth of the time.
-DROOP_QUANTILE = 0.9
-LEAST_DROOP_SAMPLES = 12
-DROOP_LIMITS_K = (-0.4, 0.6)
-FULL_SHARE = 0.95
-DEFAULT_DROOP_K = 0.1
-
-
-def _droops(name: str, zone: Zone, past: SitePast, unit: UnitPast) -> tuple[float, float]:
-    """How far the thermostat lets the air slip beyond its heating and cooling set-points, [K]."""
-    low, high = setpoints_in_force(name, zone, past)
-    heat, air = unit.heat_kw[name], past.temp_degc[name]
-    out = []
-    for setpoint, sign, capacity in ((low, 1.0, unit.heating_kw), (high, -1.0, unit.cooling_kw)):
-        settled = np.zeros(air.size, dtype=np.bool_)
-        settled[3:] = (np.abs(setpoint[3:] - setpoint[:-3]) < 0.05) & (past.occupied[name][3:] > 0.5)
-        share = sign * heat / max(capacity, 1e-6)
-        rows = settled & (share > 0.02) & (share < FULL_SHARE) & np.isfinite(air)
-        seen = past.looks_degc.get(name, air[:, None])[rows]
-        beyond = sign * (setpoint[rows, None] - seen)
-        beyond = beyond[np.abs(beyond) < 1.0]
-        if beyond.size < LEAST_DROOP_SAMPLES:
-            out.append(DEFAULT_DROOP_K)
-        else:
-            out.append(float(np.clip(np.quantile(beyond, DROOP_QUANTILE), *DROOP_LIMITS_K)))
-    return round(out[0], 2), round(out[1], 2)

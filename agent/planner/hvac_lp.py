@@ -25,7 +25,11 @@ MANY_ZONES = 8
 LONGEST_S = (
     20.0  # of one solve by the wall, on a machine that has other work; then the best plain schedule is sent
 )
-_KINDS = 6  # columns of a zone: cooling, heating, air, mass, over, under
+_KINDS = 7  # columns of a zone: cooling, heating, air, mass, over, under, and how its heat turns
+# Of the energy of a quarter hour, for each kilowatt more or less than in the one before. Corners of the programme
+# heat two halls by turns where both at half would cost the same, and no thermostat follows that without a peak.
+TURN_SHARE = 0.1
+_ANY_KW = 1e6  # the first quarter hour may begin anywhere
 
 
 LEAST_KW = 1e-3  # less is rounding of the solver
@@ -205,15 +209,16 @@ def _solve(case: HvacCase, idle: _Idle) -> Mapping[str, PlannedZone] | None:
     steps, h = case.outdoor_degc.size, case.step_h
     zones = [(unit, zone) for unit in case.units for zone in unit.zones]
     k = np.arange(steps, dtype=np.float64)
-    size = _KINDS * steps * len(zones)
+    kinds = _KINDS - (not _turns_count(case))
+    size = kinds * steps * len(zones)
     excess, peak = size + k, np.array([size + steps], dtype=np.float64)
     columns = size + steps + 1
     cost, upper = np.zeros(columns), np.full(columns, np.inf)
     lower = np.zeros(columns)
     equal, below, power = _Rows(), _Rows(), []
     for index, (unit, zone) in enumerate(zones):
-        cool, heat, air, mass, over, under = (
-            _KINDS * steps * index + kind * steps + k for kind in range(_KINDS)
+        cool, heat, air, mass, over, under, *turn = (
+            kinds * steps * index + kind * steps + k for kind in range(kinds)
         )
         model = zone.model
         first = np.zeros(steps)
@@ -245,8 +250,18 @@ def _solve(case: HvacCase, idle: _Idle) -> Mapping[str, PlannedZone] | None:
         cost[cool.astype(int)] = case.price_per_kwh * unit.cooling_electric * h
         cost[heat.astype(int)] = case.price_per_kwh * unit.heating_electric * h
         cost[over.astype(int)] = cost[under.astype(int)] = case.discomfort_per_kh * zone.weight * h
+        if turn:
+            changed = ((heat, 1.0, 0), (heat, -1.0, 1), (cool, -1.0, 0), (cool, 1.0, 1))
+            for sign in (1.0, -1.0):
+                below.block(
+                    np.where(k > 0, 0.0, _ANY_KW),
+                    *((column, sign * value, skipped) for column, value, skipped in changed),
+                    (turn[0], -1.0, 0),
+                )
+            turned = TURN_SHARE * h * float(np.mean(np.abs(case.price_per_kwh)))
+            cost[turn[0].astype(int)] = turned * np.minimum(unit.cooling_electric, unit.heating_electric)
         power += [(cool, unit.cooling_electric, 0), (heat, unit.heating_electric, 0)]
-    _unit_capacity(case, below, steps, k)
+    _unit_capacity(case, below, steps, k, kinds)
     fans = sum((np.where(u.people, u.unit.fan_kw, 0.0) for u in case.units), np.zeros(steps))
     cost[excess.astype(int)] = case.over_limit_per_kwh * h
     if case.limit_kw is not None:
@@ -275,7 +290,7 @@ def _solve(case: HvacCase, idle: _Idle) -> Mapping[str, PlannedZone] | None:
     )
     if result.status != 0 or result.x is None:
         return None
-    blocks = np.asarray(result.x[:size]).reshape(len(zones), _KINDS, steps)
+    blocks = np.asarray(result.x[:size]).reshape(len(zones), kinds, steps)
     used = dict.fromkeys((unit.name for unit in case.units), np.zeros(steps))
     for (unit, _), block in zip(zones, blocks, strict=True):
         share = block[0] / np.maximum(unit.cooling_kw, 1e-9) + block[1] / np.maximum(unit.heating_kw, 1e-9)
@@ -286,13 +301,18 @@ def _solve(case: HvacCase, idle: _Idle) -> Mapping[str, PlannedZone] | None:
     }
 
 
-def _unit_capacity(case: HvacCase, below: _Rows, steps: int, k: FloatArray) -> None:
+def _turns_count(case: HvacCase) -> bool:
+    """Where a peak costs; many zones even each other out, and cannot spare the time."""
+    return case.demand_charge_per_kw > 0 and sum(len(unit.zones) for unit in case.units) <= MANY_ZONES
+
+
+def _unit_capacity(case: HvacCase, below: _Rows, steps: int, k: FloatArray, kinds: int) -> None:
     """A unit's zones share its capacity, and what it heats it cannot cool."""
     index = 0
     for unit in case.units:
         parts = []
         for _ in unit.zones:
-            start = _KINDS * steps * index
+            start = kinds * steps * index
             if unit.unit.cooling_kw > 0:
                 parts.append((start + k, 1.0 / unit.cooling_kw, 0))
             if unit.unit.heating_kw > 0:

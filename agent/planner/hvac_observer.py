@@ -1,8 +1,8 @@
 """What no sensor shows: the mass's temperature and the heat that the model does not explain.
 
-A Luenberger observer on the two-node model. The air is taken as measured (the sensor's noise is a
-tenth of what a quarter hour brings). The mass follows it. What the air did beyond the prediction is
-put down to heat from unmodelled people, doors and machines, which fades over some hours.
+An observer on the two-node model. The air is taken as measured (the sensor's noise is a tenth of what a
+quarter hour brings). The mass follows it. What the air did beyond the prediction is put down to heat from
+wind, doors, people and machines that the model does not know (hvac_residual.py).
 """
 
 from __future__ import annotations
@@ -15,44 +15,29 @@ import numpy as np
 from agent.config.site import ZoneModel
 from agent.planner.hvac_model import FloatArray, zone_course_model
 from agent.planner.hvac_past import STEP_S, SitePast, UnitPast, bridged
+from agent.planner.hvac_residual import Unexplained, unexplained
 
-UNEXPLAINED_FADE_H = 4.0
-# Of the surprise of one quarter hour so much is believed: two thirds after an hour.
-BELIEVED_SHARE = 0.25
 MOST_UNEXPLAINED_SHARE = 0.5  # of the unit's capacity
 
 
 class ZoneEstimate(NamedTuple):
-    """Air as measured, mass and unexplained heat as inferred, the last surprise [K]."""
+    """Air as measured; mass and unexplained heat as inferred."""
 
     air_degc: float
     mass_degc: float
-    unexplained_kw: float
-    surprise_k: float
+    unexplained: Unexplained
 
 
-def unexplained_course(unexplained_kw: float, steps: int, step_s: float) -> FloatArray:
-    """What is left of it in each step to come, [kW]."""
-    lead_h = (np.arange(steps) + 0.5) * step_s / 3600.0
-    return np.asarray(unexplained_kw * np.exp(-lead_h / UNEXPLAINED_FADE_H), dtype=np.float64)
+def observed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None) -> ZoneEstimate | None:
+    """The estimate at the end of `past`; the mass begins at the first day's mean.
 
-
-def observed(
-    name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None, before: ZoneEstimate | None
-) -> ZoneEstimate | None:
-    """The estimate at the end of `past`, carried on from `before`, which stood at the end of its first step.
-
-    Without `before` the mass begins at the first day's mean. None where the air is unknown throughout.
+    None where the air is unknown throughout.
     """
     air = bridged(past.temp_degc[name])
     known = np.flatnonzero(np.isfinite(air))
     if known.size == 0:
         return None
-    taken = 0 if before is None else 1
-    if before is None:
-        first = air[known]
-        start = float(first[: min(96, first.size)].mean())
-        before = ZoneEstimate(float(first[0]), start, 0.0, 0.0)
+    first = air[known]
     steps = past.size
     lag = model.heat_lag_share
     outdoor = _moved(_held(bridged(past.outdoor_degc)), lag)
@@ -68,23 +53,19 @@ def observed(
     course = zone_course_model(
         model, STEP_S, outdoor_degc=outdoor, gain_kw=gain, ventilated=people > 0.5, neighbours_degc=near
     )
-    most = np.inf if unit is None else MOST_UNEXPLAINED_SHARE * max(unit.cooling_kw, unit.heating_kw)
-    fade = float(np.exp(-STEP_S / 3600.0 / UNEXPLAINED_FADE_H))
-    at, mass, extra, surprise = before
-    for k in range(taken, steps):
-        of_kw = course.air_of_kw[k]
+    at, mass = float(first[0]), float(first[: min(96, first.size)].mean())
+    residual_kw = np.full(steps, np.nan)
+    for k in range(steps):
         foreseen = course.air_of_air[k] * at + course.air_of_mass[k] * mass + course.drive_degc[k]
-        foreseen += of_kw * (extra + heat[k])
+        foreseen += course.air_of_kw[k] * heat[k]
         if np.isfinite(air[k]):
-            if np.isfinite(foreseen):
-                surprise = float(air[k] - foreseen)
-                extra += BELIEVED_SHARE * surprise / of_kw
+            residual_kw[k] = (air[k] - foreseen) / course.air_of_kw[k]
             at = float(air[k])
         elif np.isfinite(foreseen):
             at = float(foreseen)
-        extra = float(np.clip(fade * extra, -most, most))
         mass = course.mass_of_mass * mass + course.mass_of_air * at
-    return ZoneEstimate(at, float(mass), extra, surprise)
+    most = np.inf if unit is None else MOST_UNEXPLAINED_SHARE * max(unit.cooling_kw, unit.heating_kw)
+    return ZoneEstimate(at, float(mass), unexplained(residual_kw, most))
 
 
 def _moved(values: FloatArray, lag: float) -> FloatArray:
@@ -103,14 +84,13 @@ def estimates(
     models: Mapping[str, ZoneModel | None],
     past: SitePast,
     units: Mapping[str, UnitPast | None],
-    before: Mapping[str, ZoneEstimate],
 ) -> dict[str, ZoneEstimate]:
     """The estimates of all zones with a model; `units` by zone."""
     out = {}
     for name, model in models.items():
         if model is None:
             continue
-        found = observed(name, model, past, units.get(name), before.get(name))
+        found = observed(name, model, past, units.get(name))
         if found is not None:
             out[name] = found
     return out

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config.site import Unit, Zone, ZoneModel
+from agent.planner.hvac_droop import droop_at
 from agent.planner.hvac_model import BoolArray, FloatArray
 from agent.planner.hvac_schedule import LEAST_SPREAD_K, SetPoints, comfort_limits, setback_limits
 
@@ -71,7 +72,8 @@ def present_setpoints(
 def as_held(zone: Zone, found: SetPoints) -> SetPoints:
     """Where the air is held under set-points as found: the thermostat's droop beyond them."""
     model = zone.model or ZoneModel(air_kwh_per_k=1.0, ua_kw_per_k=1.0)
-    return SetPoints(found.heating_degc - model.heating_droop_k, found.cooling_degc + model.cooling_droop_k)
+    of_heating, of_cooling = droop_at(model, None, found.heating_degc.size)
+    return SetPoints(found.heating_degc - of_heating, found.cooling_degc + of_cooling)
 
 
 def may_be_sent(

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from agent.config.site import Hvac, Zone, ZoneModel
+from agent.config.site import Hvac, Unit, Zone, ZoneModel
 from agent.domain import ZoneStep
 from agent.planner.hvac_case import Course, HvacCase, ZoneCase
+from agent.planner.hvac_droop import PlannedAir, droop_at, ramp_k
 from agent.planner.hvac_lp import LEAST_KW, PlannedZone, stored_limits
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_schedule import (
@@ -28,22 +29,38 @@ ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set
 LEAST_OFF_S = 1800.0
 
 
-def sent(zone: Zone, wanted: SetPoints) -> SetPoints:
+def sent(zone: Zone, wanted: SetPoints, people: BoolArray, planned: PlannedAir | None = None) -> SetPoints:
     """The set-points that bring the air where it is wanted.
 
     A thermostat lets the air slip beyond its set-point by a droop that is learned with the zone's model;
     so much earlier it is told. At the set-back's edges nobody minds the droop, and it saves energy.
     """
     model = zone.model or ZoneModel(air_kwh_per_k=1.0, ua_kw_per_k=1.0)
+    of_heating, of_cooling = droop_at(model, planned and planned.share, wanted.heating_degc.size)
+    if planned is not None:
+        later_heating, later_cooling = ramp_k(model, planned, people)
+        of_heating, of_cooling = of_heating - later_heating, of_cooling - later_cooling
     floor, ceiling = setback_limits(zone)
     low, high = wanted.heating_degc, wanted.cooling_degc
     room = np.maximum(0.0, 0.5 * (high - low - LEAST_SPREAD_K))
     coldest, warmest = comfort_limits(zone)
-    heating = low + np.where(low > floor + 0.05, np.minimum(model.heating_droop_k, room), 0.0)
+    heating = low + np.where(low > floor + 0.05, np.minimum(of_heating, room), 0.0)
     heating = np.where(low <= warmest, np.minimum(heating, warmest), low)
-    cooling = high - np.where(high < ceiling - 0.05, np.minimum(model.cooling_droop_k, room), 0.0)
+    cooling = high - np.where(high < ceiling - 0.05, np.minimum(of_cooling, room), 0.0)
     cooling = np.where(high >= coldest, np.maximum(cooling, coldest), high)
     return SetPoints(_tenths(heating), _tenths(np.maximum(cooling, heating + LEAST_SPREAD_K)))
+
+
+def planned_air(case: HvacCase, course: Course, unit: Unit, name: str) -> PlannedAir | None:
+    """What a course says of a zone; None where it does not have it."""
+    for mine in case.units:
+        for zone in mine.zones:
+            if zone.name == name:
+                heat = course.units[mine.name].heat_kw[name]
+                most = np.where(heat > 0, max(unit.heating_kw, 1e-6), max(unit.cooling_kw, 1e-6))
+                share = np.clip(heat / most, -1.0, 1.0)
+                return PlannedAir(share, course.units[mine.name].air_degc[name], zone.air_degc)
+    return None
 
 
 def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -> SetPoints:

@@ -1,0 +1,114 @@
+"""How far a thermostat lets the air slip beyond its set-points, learned from the past, and told that much earlier.
+
+A proportional thermostat holds the air further beyond its set-point the more it has to give (slope); one that
+switches on and off lets it swing about it (droop, the swing within a quarter hour included).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agent.config.site import Zone, ZoneModel
+from agent.planner.hvac_model import BoolArray, FloatArray
+from agent.planner.hvac_past import SitePast, UnitPast, setpoints_in_force
+
+# The air is beyond the set-point by less than the droop for this share of the time. A tenth of a kelvin on the
+# set-point costs about 0.1 kWh an hour in a hall, out of comfort 20 kWh a kelvin hour: a swing may pass the edge
+# of the band for a tenth of the time.
+DROOP_QUANTILE = 0.9
+LEAST_SAMPLES = 12
+LEAST_SLOPE_SAMPLES = 48
+LEAST_SHARE_SPREAD = 0.04
+DROOP_LIMITS_K = (-0.8, 0.6)
+MOST_SLOPE_K = 1.5
+FULL_SHARE = 0.95
+DEFAULT_DROOP_K = 0.1
+USUAL_SHARE = 0.5  # of its output, where a plan does not say what a unit will give
+SLOPE_STEP_K = 0.2  # a set-point does not follow each breath of the load
+
+
+def droops(name: str, zone: Zone, past: SitePast, unit: UnitPast) -> dict[str, float]:
+    """The droops and slopes of a zone's model, [K], by their names there."""
+    low, high = setpoints_in_force(name, zone, past)
+    heat, air = unit.heat_kw[name], past.temp_degc[name]
+    out: dict[str, float] = {}
+    for kind, setpoint, sign, capacity in (
+        ("heating", low, 1.0, unit.heating_kw),
+        ("cooling", high, -1.0, unit.cooling_kw),
+    ):
+        settled = np.zeros(air.size, dtype=np.bool_)
+        settled[3:] = (np.abs(setpoint[3:] - setpoint[:-3]) < 0.05) & (past.occupied[name][3:] > 0.5)
+        share = sign * heat / max(capacity, 1e-6)
+        rows = settled & (share > 0.02) & (share < FULL_SHARE) & np.isfinite(air)
+        beyond = sign * (setpoint[rows] - air[rows])
+        slope = _slope_k(share[rows], beyond)
+        looks = past.looks_degc.get(name, air[:, None])[rows]
+        swings = sign * (setpoint[rows, None] - looks)
+        rest = swings - slope * share[rows, None]
+        rest = rest[np.abs(swings) < 1.0]
+        droop, swing = DEFAULT_DROOP_K, 0.0
+        if rest.size >= LEAST_SAMPLES:
+            half, most = np.quantile(rest, (0.5, DROOP_QUANTILE))
+            droop, swing = float(np.clip(most, *DROOP_LIMITS_K)), float(np.clip(most - half, 0.0, 1.0))
+        out |= {
+            f"{kind}_{what}_k": round(value, 2)
+            for what, value in (("droop", droop), ("slope", slope), ("swing", swing))
+        }
+    return out
+
+
+def _slope_k(share: FloatArray, beyond_k: FloatArray) -> float:
+    """Kelvins further beyond the set-point from no to full output; 0 where the past does not show it."""
+    near = np.abs(beyond_k) < 1.0
+    share, beyond_k = share[near], beyond_k[near]
+    if share.size < LEAST_SLOPE_SAMPLES or float(share.std()) < LEAST_SHARE_SPREAD:
+        return 0.0
+    slope = float(np.polyfit(share, beyond_k, 1)[0])
+    return float(np.clip(slope, 0.0, MOST_SLOPE_K))
+
+
+class PlannedAir(NamedTuple):
+    """What a plan says of a zone, by step: output over capacity (negative in cooling), air at the end [degC]."""
+
+    share: FloatArray
+    air_degc: FloatArray
+    air_now_degc: float
+
+
+def ramp_k(model: ZoneModel, planned: PlannedAir, people: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """How much later a set-point is told while the air is led up (heating) or down (cooling) without people, [K].
+
+    A proportional thermostat gives by how far the air is from its set-point. Told at once where the air shall be
+    at the end of a step, it gives more than planned at first, and so in each step: the peak that the plan spread
+    comes back. Told where the air shall be in the middle, it gives what was planned. Its swing is no matter there.
+    """
+    rise = 0.5 * np.diff(planned.air_degc, prepend=planned.air_now_degc)
+    led = ~people
+    up = led & (rise > 0.0) & (planned.share > 0.0) & (planned.share < FULL_SHARE)
+    down = led & (rise < 0.0) & (planned.share < 0.0) & (planned.share > -FULL_SHARE)
+    heats = min(1.0, model.heating_slope_k) * np.where(up, rise, 0.0)
+    cools = min(1.0, model.cooling_slope_k) * np.where(down, -rise, 0.0)
+    return heats + model.heating_swing_k * up, cools + model.cooling_swing_k * down
+
+
+def droop_at(model: ZoneModel, share: FloatArray | None, steps: int) -> tuple[FloatArray, FloatArray]:
+    """Droop in heating and in cooling by step, [K]; `share`: output over capacity, negative in cooling.
+
+    A step counts with what its neighbours give: plans are off by a quarter hour.
+    """
+    if share is None:
+        heats = cools = np.full(steps, USUAL_SHARE)
+    else:
+        padded = np.concatenate([share[:1], share, share[-1:]])
+        around = np.stack([padded[:-2], padded[1:-1], padded[2:]])
+        heats, cools = np.clip(around, 0.0, 1.0).max(axis=0), np.clip(-around, 0.0, 1.0).max(axis=0)
+    return (
+        model.heating_droop_k + _stepped(model.heating_slope_k * heats),
+        model.cooling_droop_k + _stepped(model.cooling_slope_k * cools),
+    )
+
+
+def _stepped(kelvins: FloatArray) -> FloatArray:
+    return np.asarray(np.round(kelvins / SLOPE_STEP_K) * SLOPE_STEP_K, dtype=np.float64)
