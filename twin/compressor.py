@@ -147,8 +147,9 @@ class Compressor:
         return ""
 
     def full_flow_at(self, pressure_bar_g: float) -> float:
-        """Free air at full load against `pressure_bar_g`, [m3/min]."""
-        return self._full_flow * (1.0 - FLOW_LOSS_SHARE_PER_BAR * (pressure_bar_g - self.rated_bar_g))
+        """Free air at full load against `pressure_bar_g`, [m3/min]; a throttle holds the pressure at its airend."""
+        over = min(pressure_bar_g, self.regulator.open_bar_g) - self.rated_bar_g
+        return self._full_flow * (1.0 - FLOW_LOSS_SHARE_PER_BAR * over)
 
     def power_at(self, share: float, pressure_bar_g: float) -> float:
         """Package power delivering `share` of the flow against `pressure_bar_g`, [kW]."""

@@ -8,7 +8,7 @@ from tests.twin.machine_plates import GALLON_FT3, catalogue
 from twin.machine_curve import power_kw
 from twin.machine_trial import simulated_power_kw
 
-FRACTIONS = (0.0, 0.1, 0.3, 0.55, 0.8, 0.97)
+FRACTIONS = (0.0, 0.1, 0.3, 0.55, 0.8, 0.97, 0.993, 1.0)
 MACHINES = {
     "629": {"storage_ft3": 3 * 535 * GALLON_FT3},
     "861": {"storage_ft3": 3 * 535 * GALLON_FT3, "no_load_kw": 17.6},
