@@ -21,8 +21,8 @@ _MODES = {
 }
 
 
-def page(seen: SiteNow) -> str:
-    """The whole document."""
+def page(seen: SiteNow, refresh_s: int = REFRESH_S) -> str:
+    """The whole document; a browser asks for it again after `refresh_s`."""
     zone = ZoneInfo(seen.site.site.timezone)
     name = seen.site.site.name or seen.site.site.id
     parts = [_head(seen, name, zone)]
@@ -30,21 +30,23 @@ def page(seen: SiteNow) -> str:
     if seen.hvac is not None:
         parts.append(_hvac(seen.hvac, seen.now, zone))
     parts.append(_rows(seen, zone))
-    return _document(name, "".join(parts))
+    return _document(name, "".join(parts), refresh_s)
 
 
 def trouble(error: TrimloadError) -> str:
     """The document when there is nothing to show, with the reason and what to do."""
     return _document(
-        "Trimload", f'<header><h1>Nothing to show</h1></header><p class="bad">{escape(str(error))}</p>'
+        "Trimload",
+        f'<header><h1>Nothing to show</h1></header><p class="bad">{escape(str(error))}</p>',
+        REFRESH_S,
     )
 
 
-def _document(title: str, body: str) -> str:
+def _document(title: str, body: str, refresh_s: int) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="refresh" content="{REFRESH_S}"><title>{escape(title)}</title>'
+        f'<meta http-equiv="refresh" content="{refresh_s}"><title>{escape(title)}</title>'
         f'<link rel="stylesheet" href="/page.css"></head><body><main>{body}'
         "<footer>Minute means from the agent's own store. This page can change nothing; "
         "<a href=/status.json>the same as JSON</a>.</footer></main></body></html>\n"

@@ -15,7 +15,7 @@ from agent.errors import ConfigError, TrimloadError
 from agent.log import get_logger
 from agent.page.as_json import as_dict
 from agent.page.gather import SiteNow
-from agent.page.render import page, trouble
+from agent.page.render import REFRESH_S, page, trouble
 
 log = get_logger(__name__)
 
@@ -30,7 +30,7 @@ _TIMEOUT_S = 10.0
 
 
 def page_server(
-    look: Callable[[], SiteNow], host: str, port: int, allowed: Collection[str]
+    look: Callable[[], SiteNow], host: str, port: int, allowed: Collection[str], *, refresh_s: int = REFRESH_S
 ) -> ThreadingHTTPServer:
     """A server on `host:port` that answers requests naming one of `allowed` hosts; port 0 takes a free one.
 
@@ -78,7 +78,7 @@ def page_server(
                     return 503, "text/html; charset=utf-8", trouble(error).encode()
                 return 503, "application/json", _json({"error": str(error)})
             if path == "/":
-                return 200, "text/html; charset=utf-8", page(seen).encode()
+                return 200, "text/html; charset=utf-8", page(seen, refresh_s).encode()
             return 200, "application/json", _json(as_dict(seen))
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there

@@ -24,6 +24,7 @@ from agent.uplink.mqtt import Uplink
 from fleet.broker import Broker
 from fleet.consumer import Consumer
 from twin.broker import broker
+from twin.demo.page import live_page
 from twin.demo.scene import DemoScene, history_rows, write_demand
 from twin.demo.view import DemoView
 from twin.demo.wire import LockstepClock, twin_process
@@ -111,11 +112,13 @@ async def play(
         began_s = elapsed_s()
         await daemon.start()
         stopped = asyncio.Event()
-        with view:
-            await daemon.run(stopped, until=scene.start_at + timedelta(seconds=WARM_UP_S))
-            await link.ask({"open_books": True})
-            meter.cost = 0.0
-            await daemon.run(stopped, until=scene.end_at)
+        with live_page(site, state, clock) as address:
+            say(f"live page: {address}")
+            with view:
+                await daemon.run(stopped, until=scene.start_at + timedelta(seconds=WARM_UP_S))
+                await link.ask({"open_books": True})
+                meter.cost = 0.0
+                await daemon.run(stopped, until=scene.end_at)
         wall_s = elapsed_s() - began_s
         books = await link.ask({"books": True})
         await daemon.stop("the demonstration is over")
