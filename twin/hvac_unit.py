@@ -14,6 +14,7 @@ from agent.planner.hvac_model import (
     heating_cop,
 )
 from twin.hvac_panel import UnitPanel, ZoneThermostat
+from twin.hvac_timer import CompressorTimer
 
 LEAST_SHARE = 0.25  # staged or inverter compressors give no less
 COIL_K = 11.0  # supply to return air at full output: 10-12 K is what air conditioning is laid out for
@@ -31,13 +32,11 @@ class UnitTwin:
         self.unit = unit
         self.panel = UnitPanel(unit, zones)
         self.energy_kwh = 0.0
-        self.starts = 0
         self.power_kw = 0.0
         self.fan_on = False
         self.supply_degc: float | None = None
         self.mode = 0  # of the compressor or burner: 1 heating, -1 cooling, 0 standing
-        self._mode_s = 1e9  # since the last start or stop
-        self._call_s = 0.0
+        self._timer = CompressorTimer(unit, START_DELAY_S)
         self.free_share = 0.0  # of the cooling that outdoor air gives
 
     @property
@@ -47,6 +46,14 @@ class UnitTwin:
     @property
     def enable(self) -> bool:
         return self.panel.enable
+
+    @property
+    def starts(self) -> int:
+        return self._timer.starts
+
+    @starts.setter
+    def starts(self, value: int) -> None:
+        self._timer.starts = value
 
     @property
     def points(self) -> Mapping[str, float | None]:
@@ -75,7 +82,7 @@ class UnitTwin:
         calls = {name: abs(value) for name, value in asked.items() if value * mode > 0}
         heats, electric_kw = self._deliver(mode, calls, outdoor_degc)
         people = self.enable and any(occupied[name] for name in self.thermostats)
-        self.fan_on = people or mode != 0 or self._call_s > 0
+        self.fan_on = people or mode != 0 or self._timer.called_s > 0
         self.supply_degc = self._supply_degc(temps_degc, sum(heats.values()))
         self.power_kw = electric_kw + (self.unit.fan_kw if self.fan_on else 0.0)
         self.energy_kwh += self.power_kw * step_s / 3600.0
@@ -95,18 +102,14 @@ class UnitTwin:
         return back + (COIL_K * heat_kw / full_kw if full_kw > 0 else 0.0)
 
     def _next_mode(self, step_s: float, asked: Mapping[str, float]) -> int:
-        """The short-cycle timers: start delay, least run and stop time, one mode at a time."""
+        """One mode at a time, as its timers let it."""
         strongest = max(asked.values(), key=abs, default=0.0)
         wish = (strongest > 0) - (strongest < 0)
-        self._mode_s += step_s
-        if self.mode != 0:
-            if wish != self.mode and self._mode_s >= self.unit.min_run_s:
-                self.mode, self._mode_s, self._call_s = 0, 0.0, 0.0
-            return self.mode
-        self._call_s = self._call_s + step_s if wish != 0 else 0.0
-        if wish != 0 and self._call_s > START_DELAY_S and self._mode_s >= self.unit.min_stop_s:
-            self.mode, self._mode_s = wish, 0.0
-            self.starts += 1
+        called = wish == self.mode if self._timer.running else wish != 0
+        if not self._timer.step(step_s, called=called):
+            self.mode = 0
+        elif self.mode == 0:
+            self.mode = wish
         return self.mode
 
     def _deliver(

@@ -20,9 +20,6 @@ from agent.planner.hvac_case import (
     USUAL_KW,
     Course,
     HvacCase,
-    UnitCase,
-    cost_of,
-    follow,
     simulate,
     unit_case,
     zone_case,
@@ -35,7 +32,6 @@ from agent.planner.hvac_residual import Unexplained, unexplained_course
 from agent.planner.hvac_schedule import (
     BoolArray,
     SetPoints,
-    block_starts,
     brought_forward,
     occupancy_grid,
     scheduled,
@@ -48,13 +44,13 @@ from agent.planner.hvac_setpoints import (
     sent,
     zone_steps,
 )
+from agent.planner.hvac_start import optimum_start, starting
 
 __all__ = ["HvacState", "WeatherForecast", "baseline_hvac", "occupancy_grid", "plan_hvac"]
 
 STEP_S = 900.0
 VALID_S = 2 * 3600.0
 FIXED_START_S = 2 * 3600.0  # before people come, where nothing is known of the zone
-LONGEST_START_S = 4 * 3600.0
 CONTACT_HOLD_S = 3600.0  # a contact that says "people" is believed for so long ahead
 POOR_COMFORT_KH = 1.0
 # Quarter hours draw up to so much more than planned (doors, thermostats), and the highest of a month is paid:
@@ -129,18 +125,18 @@ def plan_hvac(
         for name in hvac.zones
         if (why := _unplannable(hvac.zones[name], state.temp_degc.get(name), outdoor))
     }
-    fixed = {name: _starting(hvac.zones[name], people[name], round(FIXED_START_S / step_s)) for name in notes}
+    fixed = {name: starting(hvac.zones[name], people[name], round(FIXED_START_S / step_s)) for name in notes}
     reasons: list[str] = []
     if len(notes) == len(hvac.zones) or outdoor is None:
         return _plan(hvac, at, step_s, fixed, people, PlanStatus.GREEDY, notes, reasons, None, None)
     case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes))
-    plain = {z.name: _starting(z.zone, z.wanted, 0) for u in case.units for z in u.zones}
+    plain = {z.name: starting(z.zone, z.wanted, 0) for u in case.units for z in u.zones}
     if any(zone.model is not None and zone.model.neighbours_kw_per_k for zone in hvac.zones.values()):
         # Walls couple zones, and coupled zones cost sixteen times the time: each sees the others as the
         # plain schedule would have them.
         near = {n: air for unit in simulate(case, plain).units.values() for n, air in unit.air_degc.items()}
         case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes), near)
-    start = _optimum_start(case, people, step_s)
+    start = optimum_start(case, people, step_s)
     candidates = {"plain": (plain, simulate(case, plain)), "start": (start, simulate(case, start))}
     optimum = optimal_course(case)
     status = PlanStatus.OPTIMISED if optimum is not None else PlanStatus.GREEDY
@@ -371,47 +367,3 @@ def _case(
         max(tariff.peak_so_far_kw, state.peak_so_far_kw) / (1.0 + PEAK_RESERVE),
         tariff.site_limit_kw,
     )
-
-
-def _starting(zone: Zone, people: BoolArray, lead_steps: int) -> SetPoints:
-    """Comfort from `lead_steps` before people come, set-back without them."""
-    return scheduled(zone, brought_forward(people, lead_steps))
-
-
-def _optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: float) -> dict[str, SetPoints]:
-    """Each zone's cheapest lead before each coming of people, the others of its unit held.
-
-    Searched by the unit's own cost; the demand charge sees all units only in the final comparison.
-    """
-    chosen: dict[str, SetPoints] = {}
-    most = round(LONGEST_START_S / step_s)
-    for unit in case.units:
-        mine = {zone.name: _starting(zone.zone, zone.wanted, 0) for zone in unit.zones}
-        for zone in unit.zones:
-            comfort = people[zone.name].copy()
-            for first in block_starts(people[zone.name]):
-                comfort = _best_lead(case, unit, mine, zone.name, zone.zone, comfort, first, most)
-            mine[zone.name] = scheduled(zone.zone, comfort)
-        chosen.update(mine)
-    return chosen
-
-
-def _best_lead(
-    case: HvacCase,
-    unit: UnitCase,
-    mine: Mapping[str, SetPoints],
-    name: str,
-    zone: Zone,
-    comfort: BoolArray,
-    first: int,
-    most: int,
-) -> BoolArray:
-    best, best_cost = comfort, np.inf
-    for lead in range(min(most, first) + 1):
-        tried = comfort.copy()
-        tried[first - lead : first] = True
-        course = follow(case, unit, {**mine, name: scheduled(zone, tried)})
-        cost = cost_of(case, {unit.name: course}).cost
-        if cost < best_cost - 1e-9:
-            best, best_cost = tried, cost
-    return best
