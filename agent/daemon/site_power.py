@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from agent.config.site import Site
 from agent.daemon.outlook import STEP_S
 from agent.planner.day import Beside
-from agent.planner.weather import own_forecast
+from agent.planner.hvac_present import week_slots
+from agent.planner.site_load import usual_course
 from agent.store.history import History
 
 Floats = NDArray[np.float64]
@@ -50,26 +51,22 @@ class SitePower:
         return self._peak_kw
 
     def air_kw(self, history: History, at: datetime, *, steps: int, step_s: int) -> Floats | None:
-        """What the compressors will draw by the agent's own rule for the weather; None without any, [kW]."""
+        """What the compressors will draw, as on days like this one and as of now; None without any, [kW]."""
         return self._course(self._air, history, at, steps=steps, step_s=step_s)
 
     def hvac_kw(self, history: History, at: datetime, *, steps: int, step_s: int) -> Floats | None:
         """What the units of the zones will draw, by the same rule; None without any, [kW]."""
         return self._course(self._hvac, history, at, steps=steps, step_s=step_s)
 
-    @staticmethod
     def _course(
-        tags: tuple[str, ...], history: History, at: datetime, *, steps: int, step_s: int
+        self, tags: tuple[str, ...], history: History, at: datetime, *, steps: int, step_s: int
     ) -> Floats | None:
         if not tags:
             return None
-        past = _summed(tags, history, at - timedelta(days=_PAST_DAYS), at, step_s)
-        known = past[np.isfinite(past)]
-        if not known.size:
-            return None
-        now = float(past[-1]) if np.isfinite(past[-1]) else None
-        course = own_forecast(past, now, past_step_s=step_s, steps=steps, step_s=step_s)
-        return None if course is None else np.maximum(course, 0.0)
+        from_at = at - timedelta(days=_PAST_DAYS)
+        past = _summed(tags, history, from_at, at, step_s)
+        then = week_slots(self._place.key, from_at, past.size, step_s)
+        return usual_course(past, then, week_slots(self._place.key, at, steps, step_s))
 
 
 def beside_stations(site: Site, history: History) -> Callable[[datetime, int], Beside] | None:
