@@ -6,7 +6,8 @@
 A number draws a station (`trimload make-station --seed N`). Week 0 tunes `sequencer:best`; the weeks after it, other
 seeds of the same kind of demand, are compared. All controllers meet the same demand, noise and span; energy is corrected
 for the pressure at the end. Rows of the agent: `band` is the band with its look-ahead over machines, no forecast and no
-plan; `naive:unplanned` adds the naive forecast, `naive` the day's plan, `perfect` knows the demand's quarter hours.
+plan; `naive:unplanned` adds the naive forecast, `naive` the day's plan, `perfect` knows the demand's quarter hours; `own`
+has the model that `trimload-train fit` makes of eight weeks before, and `naive:past` the naive rule with the same past.
 Between `band` and the bound lies what band and machines lose, between the rows what forecast and plan bring. A
 gate is printed as held or MISSED over all weeks; a week counts as equal service only where every limit of service is kept.
 Seed 100 and stations 1 to 6 were looked at while the agent's numbers were chosen: judge it on others.
@@ -18,7 +19,9 @@ import argparse
 import csv
 import json
 import statistics
+import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +30,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from agent.config.load import load_site
 from agent.config.site import Site, Station
+from benchmarks.air_own import own_model
 from twin.baselines.best_file import best_body, read_best
 from twin.baselines.cascade import Cascade
 from twin.baselines.orders import ORDER_NAMES
@@ -59,7 +65,11 @@ AGENT_ROWS: dict[str, tuple[ForecastKind, bool]] = {
     "naive:unplanned": ("naive", False),
     "naive": ("naive", True),
     "perfect": ("perfect", True),
+    "naive:past": ("naive", True),
+    "own": ("model", True),
 }
+# Rows that look back at eight weeks, as an agent on site does; the others begin without a past.
+WITH_PAST = frozenset({"naive:past", "own"})
 
 
 class Row(NamedTuple):
@@ -140,9 +150,16 @@ def _week(name: str, week: int, scene: Scene, best: SequencerSettings, kinds: li
     found = {f"cascade:{order}": run_cascade(scene, Cascade(station, order=order)) for order in ORDER_NAMES}
     found["typical"] = run_sequencer(scene, Sequencer(station))
     found["best"] = run_sequencer(scene, Sequencer(station, settings=best))
+    own = (
+        own_model(scene.site, scene.station_id, scene.start_at, scene.seed)
+        if WITH_PAST & set(kinds)
+        else None
+    )
     for kind in kinds:
         forecast, planned = AGENT_ROWS[kind]
-        found[f"agent:{kind}"] = run_agent(scene, forecast, planned=planned)
+        known = scene if own is None or kind not in WITH_PAST else replace(scene, past=own.past)
+        model = own.model if own is not None and forecast == "model" else None
+        found[f"agent:{kind}"] = run_agent(known, forecast, model=model, planned=planned)
     rows = [_row(name, week, kind, result) for kind, result in found.items()]
     floor = foresight_floor(
         station,

@@ -23,12 +23,13 @@ class OrderWriter:
 
     def __init__(self, fleet: Fleet, writable: frozenset[str]) -> None:
         roles = ("enable", "heartbeat", "run", "load", "output_share_set")
-        self._fleet = fleet
         self._tags = tuple(
-            tuple(tag if (tag := machine.tag(role)) in writable else None for role in roles)
+            tuple(tag if (tag := machine.tag(role)) in writable else "" for role in roles)
             for machine in fleet.machines
         )
         self._beat = 0
+        # Per machine: order and readings at which nothing was to be written. As long as both stand, nothing is.
+        self._settled: list[tuple[object, ...] | None] = [None] * len(self._tags)
         # What was ordered last: it stands for the device's own word where that is not to be had.
         self._ordered: dict[str, float] = {}
 
@@ -43,35 +44,42 @@ class OrderWriter:
         self._beat = (self._beat + 1) % HEARTBEAT_WRAP
         not_after = snapshot.at + timedelta(seconds=max(COMMAND_LIFE_S, 2.0 * tick_s))
         out: list[Command] = []
-        beat, is_due = float(self._beat), self._is_due
+        beat, is_due, settled = float(self._beat), self._is_due, self._settled
         read = snapshot.readings.get
-        for order, (enable, heartbeat, run, load, share) in zip(orders, self._tags, strict=True):
+        for index, (order, (enable, heartbeat, run, load, share)) in enumerate(
+            zip(orders, self._tags, strict=True)
+        ):
             if order is None:
-                if enable is not None and is_due(read(enable), enable, 0.0):
+                settled[index] = None
+                if enable and is_due(read(enable), enable, 0.0):
                     out.append(Command(enable, 0.0, not_after, reason, plan_id))
                 continue
-            if run is not None and is_due(read(run), run, value := float(order.run)):
+            state = (order, read(enable), read(run), read(load), read(share))
+            if state == settled[index]:
+                if heartbeat:
+                    out.append(Command(heartbeat, beat, not_after, "alive", plan_id))
+                continue
+            before = len(out)
+            if run and is_due(read(run), run, value := float(order.run)):
                 out.append(Command(run, value, not_after, reason, plan_id))
-            if load is not None and is_due(read(load), load, value := float(order.load)):
+            if load and is_due(read(load), load, value := float(order.load)):
                 out.append(Command(load, value, not_after, reason, plan_id))
-            if (
-                share is not None
-                and order.share is not None
-                and is_due(read(share), share, order.share, _SHARE_STEP)
-            ):
+            if share and order.share is not None and is_due(read(share), share, order.share, _SHARE_STEP):
                 out.append(Command(share, order.share, not_after, reason, plan_id))
-            if enable is not None and is_due(read(enable), enable, 1.0):
+            if enable and is_due(read(enable), enable, 1.0):
                 out.append(Command(enable, 1.0, not_after, reason, plan_id))
-            if heartbeat is not None:
+            settled[index] = state if len(out) == before else None
+            if heartbeat:
                 out.append(Command(heartbeat, beat, not_after, "alive", plan_id))
         return out
 
     def hand_back(self, snapshot: Snapshot, reason: str) -> list[Command]:
         """Enable off on every machine: its own controller takes over at once."""
         not_after = snapshot.at + timedelta(seconds=COMMAND_LIFE_S)
+        self._settled = [None] * len(self._tags)
         out: list[Command] = []
         for enable, *_ in self._tags:
-            if enable is not None and self._is_due(snapshot.readings.get(enable), enable, 0.0):
+            if enable and self._is_due(snapshot.readings.get(enable), enable, 0.0):
                 out.append(Command(enable, 0.0, not_after, reason))
         return out
 

@@ -44,6 +44,15 @@ class _Watch:
     # A failure counts until then even when nothing is ordered any more.
     counts_until_s: float = float("-inf")
 
+    def follows(self, seen: MachineView) -> bool:
+        """It does what it was told, and nothing is held against it: there is nothing to look at, as mostly."""
+        run, load = self.run, self.load
+        return (
+            seen.running is run.value
+            and (load.value is None or seen.loaded is load.value)
+            and not (self.failures or self.lacking or run.failed or load.failed)
+        )
+
 
 class EffectWatch:
     """Compares orders that were sent with what the machines report afterwards."""
@@ -85,6 +94,8 @@ class EffectWatch:
                 past.stuck_loaded = False
             if past.stuck_unloaded and (seen.loaded or now_s >= past.barred_until_s):
                 past.stuck_unloaded = False
+            if watch.follows(seen):
+                continue
             verb, allowed_s = self._not_followed(index, watch, seen, now_s)
             if not verb:
                 continue

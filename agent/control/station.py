@@ -24,7 +24,7 @@ from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
 from agent.control.orders import Order
 from agent.control.reserve import trip_reserve_bar
 from agent.control.steady import SteadyTime
-from agent.control.view import Fleet, StationView, fleet_of, view_station
+from agent.control.view import Fleet, StationReader, StationView, fleet_of
 from agent.domain import Mode, Plan, Refusal, Snapshot
 from agent.planner.lookahead import Lookahead, LookaheadSettings
 from agent.planner.sets import SpreadSettings, build_sets
@@ -110,6 +110,7 @@ class StationControl:
         tuning = tuning if tuning is not None else tuning_of(station)
         self.tuning = tuning
         self.fleet: Fleet = fleet_of(station)
+        self._reader = StationReader(self.fleet)
         self.table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
         self.lookahead = Lookahead(
             self.table,
@@ -138,7 +139,7 @@ class StationControl:
         self, snapshot: Snapshot, plan: Plan | None = None, look_ahead: LookAhead | None = None
     ) -> TickResult:
         """Decide this tick. `look_ahead` is asked only when the machines are chosen anew."""
-        view = view_station(self.fleet, snapshot)
+        view = self._reader.view(snapshot)
         steady_s = self.time.at(view.at_s)
         if steady_s != view.at_s:
             view = view._replace(at_s=steady_s)

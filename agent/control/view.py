@@ -105,22 +105,36 @@ def fleet_of(station: Station) -> Fleet:
 
 def view_station(fleet: Fleet, snapshot: Snapshot) -> StationView:
     """The station's part of a snapshot."""
-    get, station = snapshot.readings.get, fleet.station
-    return StationView(
-        snapshot.at.timestamp(),
-        snapshot.value(station.pressure),
-        snapshot.value(station.flow),
-        tuple(
-            [
-                _machine_view(tuple(map(get, tags)), alone=alone)
-                for tags, alone in zip(fleet.read_tags, fleet.starts_to_load, strict=True)
-            ]
-        ),
-    )
+    return StationReader(fleet).view(snapshot)
+
+
+class StationReader:
+    """`view_station` tick by tick: a machine whose readings are still the same ones is not looked at again."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._seen: list[tuple[Reading | None, ...]] = [()] * fleet.count
+        self._views: list[MachineView] = [MachineView(None, None, None, None, None, None)] * fleet.count
+
+    def view(self, snapshot: Snapshot) -> StationView:
+        """The station's part of this snapshot."""
+        fleet, get, seen, views = self._fleet, snapshot.readings.get, self._seen, self._views
+        for index, tags in enumerate(fleet.read_tags):
+            readings = tuple(map(get, tags))
+            if readings != seen[index]:
+                seen[index] = readings
+                views[index] = _machine_view(readings, alone=fleet.starts_to_load[index])
+        station = fleet.station
+        return StationView(
+            snapshot.at.timestamp(),
+            snapshot.value(station.pressure),
+            snapshot.value(station.flow),
+            tuple(views),
+        )
 
 
 def _machine_view(readings: tuple[Reading | None, ...], *, alone: bool) -> MachineView:
-    # `Snapshot.value` of every tag of every machine, every second: without a call for each.
+    # As `Snapshot.value`, without a call for each tag.
     running, loaded, power_kw, output_share, ready, tripped = [
         reading.value if reading is not None and reading.quality >= USABLE else None for reading in readings
     ]

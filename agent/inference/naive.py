@@ -166,12 +166,16 @@ def _choose(
     weight /= weight.sum()
     kept = {d: np.exp(-hours / d) if d > 0 else np.zeros_like(hours) for d in DECAYS_H}
     best: tuple[float, str, float, Array] | None = None
+    left = np.empty_like(truth)
     for name in usable:
         fit = rules[name]
         surprise = np.nan_to_num(_finite_mean(last_values - fit[:, per_day - recent : per_day]))
         gap = np.where(shared, truth - fit[:-1, per_day:], 0.0)
         for decay_h in DECAYS_H:
-            left = np.abs(gap - surprise[:-1, None] * kept[decay_h]) if decay_h > 0 else np.abs(gap)
+            if decay_h > 0:
+                np.multiply(surprise[:-1, None], kept[decay_h], out=left)
+                np.subtract(gap, left, out=left)
+            np.abs(left if decay_h > 0 else gap, out=left)
             error = float(np.einsum("od,od->", left, weight))
             if best is None or error < best[0]:
                 best = (error, name, decay_h, surprise)
