@@ -166,6 +166,9 @@ class HvacPlan:
     notes: Mapping[str, str] = field(default_factory=dict)
     # Air expected at the end of each quarter hour, [degC], of the zones with a model.
     expected_degc: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    # Every schedule that was costed, by name: money and kelvin hours out of the band; and the one that is sent.
+    schedules: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sent: str = ""
 
     def step_at(self, zone: str, at: datetime) -> ZoneStep | None:
         """The zone's step in force at `at`, None once the plan has expired."""

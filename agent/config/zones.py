@@ -116,6 +116,7 @@ class Zone(Part):
     heating_setpoint: TagId | None = Field(default=None, description="Heating set-point, read and written.")
     cooling_setpoint: TagId | None = Field(default=None, description="Cooling set-point, read and written.")
     occupied: TagId | None = Field(default=None, description="Occupancy contact, where there is one.")
+    area_m2: float | None = Field(default=None, gt=0, description="Floor, for energy per area in the report.")
     comfort_low_degc: float = Field(default=20.0, ge=5, le=30, description="Lower edge while occupied.")
     comfort_high_degc: float = Field(default=25.0, ge=10, le=35, description="Upper edge while occupied.")
     setback_low_degc: float = Field(default=15.0, ge=4, le=30, description="Lower edge while empty.")

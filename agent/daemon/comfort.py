@@ -224,6 +224,8 @@ class HvacRuntime:
             "cost": plan.cost,
             "weather": self.weather.text,
             "reasons": list(plan.reasons),
+            "sent": plan.sent,
+            "schedules": {name: list(costs) for name, costs in plan.schedules.items()},
         }
         events.append(("hvac_plan", at, fields))
         self.notes += [f"hvac: {reason}" for reason in plan.reasons]

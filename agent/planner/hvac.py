@@ -9,7 +9,7 @@ wins by more than the model is worth (hvac_choice.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -190,7 +190,12 @@ def plan_hvac(
         )
     as_found = found if chosen == "present" else {}
     setpoints = {**fixed, **setpoints}
-    return _plan(hvac, at, step_s, setpoints, people, status, notes, reasons, case, course, as_found)
+    plan = _plan(hvac, at, step_s, setpoints, people, status, notes, reasons, case, course, as_found)
+    costs = {
+        name: (round(other.energy_cost, 4), round(other.discomfort_kh, 3))
+        for name, (_, other) in candidates.items()
+    }
+    return replace(plan, schedules=costs, sent=chosen)
 
 
 def baseline_hvac(

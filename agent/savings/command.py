@@ -1,4 +1,4 @@
-"""`trimload report`: what a station used, and what the agent saved."""
+"""`trimload report`: what stations and zones used, and what the agent saved."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,21 +15,25 @@ from zoneinfo import ZoneInfo
 
 from agent.config.load import load_site
 from agent.config.site import Site
-from agent.errors import ConfigError, DataError
+from agent.errors import ConfigError, DataError, StoreError
 from agent.savings.as_json import as_dict
 from agent.savings.counterfactual import ENTRY_POINTS, Twin
 from agent.savings.html import page
 from agent.savings.measured import read_minutes
 from agent.savings.report import Ask, Report, make_report
 from agent.savings.text import text
-from agent.store.reading import HistoryReader
+from agent.savings.zones import ZoneReport, zone_report, zones_text
+from agent.store.ledger import Entry
+from agent.store.reading import HistoryReader, LedgerReader
 
 EXIT_OK, EXIT_BAD_NEWS = 0, 1
+_MOST_PLANS = 40_000  # a year of them, and each hour twice
 
 _DESCRIPTION = """\
 Key figures of a station from the agent's own store, and what was saved: against the site's old control,
 simulated on the measured demand, and against an energy baseline by regression (ISO 50006). Weeks in observe
 and advise give what the agent would have saved. It may be run beside the agent.
+Of zones: comfort and energy by zone, unit and area, and what the plans foresaw of the schedules that were not sent.
 """
 _EPILOG = """\
 The old control stands in [stations.X.baseline] of site.toml. Without --from the report begins with the first
@@ -48,11 +53,18 @@ def command(argv: Sequence[str]) -> int:
     args = _parser().parse_args(list(argv))
     site, state = _places(args.site, args.state)
     ids = [_known(site, args.station)] if args.station else list(site.stations)
-    if not ids:
+    zones = site.hvac is not None and bool(site.hvac.zones) and not args.station
+    if not ids and not zones:
         raise ConfigError(
-            "the site has no compressed-air station",
+            "the site has no compressed-air station and no zone",
             where=str(args.site),
-            fix="add [stations.X]; for heating and cooling see `trimload switchback --help`",
+            fix="add [stations.X] or [hvac.zones.X]",
+        )
+    if not ids and args.html is not None:
+        raise ConfigError(
+            "the page has stations, and the site has none",
+            where="--html",
+            fix="leave it out: zones are in the text and in --json",
         )
     zone = ZoneInfo(site.site.timezone)
     ask = Ask(
@@ -63,6 +75,7 @@ def command(argv: Sequence[str]) -> int:
         args.by,
     )
     twin = _twin()
+    zone_figures: ZoneReport | None = None
     with HistoryReader(state / "history.db") as source:
         span = source.span()
         if span is None:
@@ -77,20 +90,38 @@ def command(argv: Sequence[str]) -> int:
             )
             for name in ids
         ]
-    _give(reports, args)
+        if zones:
+            rows = _plans(state)
+            zone_figures = zone_report(source, site, ask.from_at or from_at, ask.to_at or to_at, rows)
+    _give(reports, zone_figures, args)
     savings = [report.headline for report in reports]
     return EXIT_BAD_NEWS if any(s is None or s.saved_kwh < 0.0 for s in savings) else EXIT_OK
 
 
-def _give(reports: Sequence[Report], args: argparse.Namespace) -> None:
+def _give(reports: Sequence[Report], zones: ZoneReport | None, args: argparse.Namespace) -> None:
     if args.html is not None:
         _write(args.html, page(reports), "--html")
     if args.json is not None:
         bodies = [as_dict(report) for report in reports]
         body: dict[str, Any] = bodies[0] if len(bodies) == 1 else {"stations": bodies}
+        if zones is not None:
+            body["hvac"] = asdict(zones) | {
+                "from_at": zones.from_at.isoformat(),
+                "to_at": zones.to_at.isoformat(),
+            }
         _write(args.json, json.dumps(body, indent=1, allow_nan=False) + "\n", "--json")
     if args.json != "-":
-        print("\n\n".join(text(report) for report in reports))
+        told = [text(report) for report in reports] + ([] if zones is None else [zones_text(zones)])
+        print("\n\n".join(told))
+
+
+def _plans(state: Path) -> list[Entry]:
+    """The plans of the zones, oldest first; none where there is no ledger."""
+    try:
+        with LedgerReader(state / "ledger.db") as ledger:
+            return ledger.newest(("hvac_plan",), _MOST_PLANS)[::-1]
+    except StoreError:
+        return []
 
 
 def _write(target: str, content: str, option: str) -> None:
