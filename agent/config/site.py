@@ -37,7 +37,7 @@ __all__ = [
     "names_tag",
 ]
 
-READ_ROLES = ("running", "loaded", "power_kw", "output_share", "ready", "tripped")
+READ_ROLES = ("running", "loaded", "power_kw", "output_share", "ready", "tripped", "discharge_pressure")
 WRITE_ROLES = ("enable", "run", "load", "output_share_set", "heartbeat")
 
 

@@ -16,6 +16,7 @@ ROLE_UNITS: dict[str, tuple[str, ...]] = {
     "tripped": _SWITCH,
     "power_kw": ("kW",),
     "output_share": ("share",),
+    "discharge_pressure": ("bar",),
     "enable": _SWITCH,
     "run": _SWITCH,
     "load": _SWITCH,
@@ -26,7 +27,7 @@ ROLE_UNITS: dict[str, tuple[str, ...]] = {
 # The agent counts it up through all 16 bits (HEARTBEAT_WRAP in agent/control/commands.py).
 HEARTBEAT_RANGE = (0.0, 65535.0)
 # One contact may speak for several machines, and one word may count for all behind a common PLC.
-SHAREABLE = ("ready", "tripped", "heartbeat")
+SHAREABLE = ("ready", "tripped", "heartbeat", "discharge_pressure")
 
 
 class Use(NamedTuple):

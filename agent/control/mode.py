@@ -95,12 +95,21 @@ class JumpWatch:
 
     Upwards no faster than the machines that deliver could fill the net if nothing were taken; downwards a burst
     pipe is allowed. Whoever steers by a sensor that shows too much starves the plant without a sign of it.
-    What has jumped is believed again once it has jumped back, not by itself.
+    What has jumped is believed again once it has jumped back, or when others bear it out (`believe`), not by itself.
     """
 
     def __init__(self, m3_per_bar: float, total_flow_m3_min: float) -> None:
         self._m3_per_bar, self._total = m3_per_bar, total_flow_m3_min
         self._last: tuple[float, float] | None = None
+        self._off_bar = 0.0
+
+    @property
+    def off_bar(self) -> float:
+        """By how much the sensor has jumped; 0 while it is believed."""
+        return self._off_bar
+
+    def believe(self) -> None:
+        """What it shows now is right: the machines' gauges say so, or somebody who has looked."""
         self._off_bar = 0.0
 
     @property

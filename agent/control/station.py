@@ -18,6 +18,7 @@ from agent.control.balance import balanced, peers_of
 from agent.control.band import Band
 from agent.control.demand import Demand, DemandEstimator
 from agent.control.effect import STATION_FAILURES_AN_HOUR, EffectWatch
+from agent.control.gauges import Gauges
 from agent.control.guard import guard
 from agent.control.memory import HOUR_S, StationMemory
 from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
@@ -127,6 +128,7 @@ class StationControl:
         self.still = StillWatch()
         self.jump = JumpWatch(self.fleet.m3_per_bar, sum(self.fleet.full_flow))
         self.time = SteadyTime()
+        self.gauges = Gauges(self.fleet)
         self.capacity = CapacityWatch(self.fleet)
         self._peers = peers_of(self.fleet.machines)
         self._committed: int | None = None
@@ -155,6 +157,12 @@ class StationControl:
         self._last_usable = -1
 
     def lock_out(self, machine: str, *, locked: bool, text: str) -> None:
+    def believe_pressure(self) -> bool:
+        """Somebody has looked: what the header sensor shows is right. False if it was not doubted."""
+        doubted = bool(self.jump.off_bar)
+        self.jump.believe()
+        return doubted
+
         """Lock a machine out for maintenance, or release it."""
         self.memory.lock_out(self.fleet.names.index(machine), locked=locked, text=text)
         self._last_usable = -1
@@ -165,16 +173,19 @@ class StationControl:
         """Decide on a view that was made already."""
         now_s = view.at_s
         dt_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), 60.0)
+        notes: list[str] = []
         self._last_s = now_s
         self.memory.observe(view)
         self.jump.see(now_s, view.pressure_bar_g, self._could_deliver(view))
         trouble = self._trouble(view)
         believed = view.pressure_bar_g is not None and self._plausible(view.pressure_bar_g)
+        if self.gauges.agree(view, snapshot, self.jump.off_bar):
+            notes.append("header pressure is believed again: the machines' own gauges agree with it")
+            self.jump.believe()
         if not believed or self.jump.trouble:
             # What is not believed is not acted on either, not even until the fall-back.
             view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
-        notes: list[str] = []
         if self.switch.mode is Mode.CONTROL:
             notes += self.effect.check(view, self.memory)
         else:

@@ -22,6 +22,7 @@ _DESCRIPTION = """\
 Hold one machine, whatever the agent would do: running, stopped, or locked out for maintenance. It wins over plan and
 band until its end; minimum times and start limits of the motor hold against it too. A lock-out has no end and is
 released by hand. It is no substitute for the main switch: who works inside a machine locks that.
+With a station's name and "believe" it says that a header sensor that has jumped shows what a gauge shows too.
 """
 _EPILOG = """\
   trimload override site.toml                                          what holds now
@@ -29,6 +30,7 @@ _EPILOG = """\
   trimload override site.toml c1 run --for 30m --why "test run"        keep it running
   trimload override site.toml c3 lockout --why "oil change"            held stopped until released
   trimload override site.toml c3 release --why "done"
+  trimload override site.toml air believe --why "new transmitter, checked"   the jump was no fault
 
 The agent obeys, so it has to run; each request is in the ledger with who and why, refused ones too. An override
 outlives a restart of the agent.
@@ -53,7 +55,11 @@ def command(argv: Sequence[str]) -> int:
         )
     if options.action in ("run", "stop") and options.for_s is None:
         raise DataError(f"{options.action} needs an end", where="--for", fix="give --for 2h, or 30m, or 1d")
-    station = _station_of(site, options.machine, options.station)
+    station = (
+        _station_named(site, options.machine)
+        if options.action == "believe"
+        else _station_of(site, options.machine, options.station)
+    )
     wanted = {"station": station, "machine": options.machine, "for_s": options.for_s}
     try:
         request_id = leave_request(folder, options.action, json.dumps(wanted), who_asks(), options.why)
@@ -116,6 +122,14 @@ def _station_of(site: Site, machine: str, given: str | None) -> str:
     raise ConfigError(f"no machine {machine!r}", where="MACHINE", fix=f"name one of: {known}")
 
 
+def _station_named(site: Site, name: str) -> str:
+    if name not in site.stations:
+        raise ConfigError(
+            f"no station {name!r}", where="MACHINE", fix=f"name one of: {', '.join(site.stations)}"
+        )
+    return name
+
+
 async def _wait(folder: Path, request_id: str, limit_s: float) -> dict[str, Any] | None:
     began_s = elapsed_s()
     while (answer := take_answer(folder, request_id)) is None and elapsed_s() - began_s < limit_s:
@@ -138,7 +152,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("site", type=Path, metavar="SITE.toml", help="the site's configuration")
-    parser.add_argument("machine", nargs="?", metavar="MACHINE", help="its name in site.toml")
+    parser.add_argument(
+        "machine", nargs="?", metavar="MACHINE", help="its name in site.toml; for believe the station's"
+    )
     parser.add_argument("action", nargs="?", choices=ACTIONS, metavar="ACTION", help=", ".join(ACTIONS))
     parser.add_argument(
         "--for", dest="for_s", type=_span_s, metavar="SPAN", help="90s, 30m, 2h, 1d; at most 7d"

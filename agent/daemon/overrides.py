@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 FORMAT = "trimload-overrides/1"
-ACTIONS = ("run", "stop", "lockout", "release")
+# `believe` is about a station's header sensor, not about a machine; it is done at once and holds nothing.
+ACTIONS = ("run", "stop", "lockout", "release", "believe")
 LONGEST_S = 7 * 86400.0
 # Nobody stands beside the machine: less, and never on the account of the air.
 LONGEST_REMOTE_S = 8 * 3600.0
@@ -138,6 +139,9 @@ class Overrides:
         if action == "release":
             self._drop((station, machine), now, events, f"released by {who}")
             return ""
+        if action == "believe":
+            self._stations[station].control.believe_pressure()
+            return ""
         until = None if action == "lockout" or for_s is None else now + timedelta(seconds=for_s)
         each = Override(station, machine, action, now, until, who, why, remote)
         self._held[station, machine] = each
@@ -147,6 +151,12 @@ class Overrides:
 
     def _refusal(self, action: str, station: str, machine: str, for_s: float | None, *, remote: bool) -> str:
         runtime = self._stations.get(station)
+        if action == "believe":
+            if remote:
+                return "from afar nobody sees the gauge: it takes somebody on site"
+            if runtime is None:
+                return f"no station {station!r}"
+            return "" if runtime.control.jump.off_bar else "the header pressure is not doubted for a jump"
         if runtime is None or machine not in runtime.control.fleet.names:
             return f"no machine {machine!r} in station {station!r}"
         held = self._held.get((station, machine))

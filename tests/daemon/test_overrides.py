@@ -177,6 +177,27 @@ async def test_override_made_on_site_is_not_taken_back_from_afar(begin):
     assert len(rig.daemon.overrides.in_force) == 1
 
 
+async def test_header_pressure_is_believed_again_on_the_word_of_somebody_on_site_only(begin):
+    rig = begin(25.0)
+    await rig.daemon.start()
+    await rig.live(60)
+    early = ask(rig, "believe", "air")
+    await rig.live(2)
+    assert take_answer(rig.state / "overrides", early)["ok"] is False
+
+    rig.plant.pressure_bar_g += 0.5
+    await rig.live(4)
+    assert rig.daemon.stations["air"].control.jump.off_bar
+    request = ask(rig, "believe", "air")
+    await rig.live(2)
+
+    assert take_answer(rig.state / "overrides", request)["ok"] is True
+    assert [(e["action"], e["granted"]) for e in rig.events("override_asked")] == [
+        ("believe", False),
+        ("believe", True),
+    ]
+
+
 def test_command_without_an_agent_says_so_and_leaves_no_order_behind(tmp_path, capsys):
     words = [str(EXAMPLE), "c1", "stop", "--for", "2h", "--state", str(tmp_path), "--wait-s", "0.1"]
 

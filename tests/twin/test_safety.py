@@ -148,6 +148,57 @@ def test_sensor_that_has_jumped_back_is_believed_again():
     assert min(agent) > MINIMUM
 
 
+def with_gauges(loop: Loop) -> None:
+    """Let the agent read each machine's own gauge, before dryer and filter."""
+    wires, plant = loop.wires, loop.plant
+    tags = [machine.tag("discharge_pressure") for machine in plant.station.machines.values()]
+
+    def readings(at):
+        gauge = Reading(plant.discharge_bar_g + 0.07, Quality.GOOD, at)
+        return {**wires.readings(at), **dict.fromkeys(tags, gauge)}
+
+    loop.wires = Wires(plant, readings, wires.write)
+
+
+def test_pressure_that_truly_jumps_is_believed_once_the_machines_own_gauges_agree():
+    loop = Loop(25.0)
+    with_gauges(loop)
+    loop.live(600)
+    loop.plant.pressure_bar_g += 0.5  # a valve to a full vessel is opened
+    loop.live(60)
+    assert loop.control.switch.mode is Mode.FALLBACK
+
+    agent = live(loop, steady(25.0), 900)
+
+    assert loop.control.switch.mode is Mode.CONTROL
+    assert min(agent) > MINIMUM
+
+
+def test_sensor_that_jumps_alone_is_not_believed_against_the_machines_own_gauges():
+    loop = Loop(25.0)
+    with_gauges(loop)
+    loop.live(600)
+
+    loop.plant.set_sensor_fault("jump", size=0.5)
+    agent = live(loop, steady(25.0), 1800)
+
+    assert loop.control.switch.mode is Mode.FALLBACK
+    assert min(agent) > MINIMUM
+
+
+def test_sensor_that_jumped_is_believed_when_somebody_who_has_looked_says_so():
+    loop = Loop(25.0)
+    loop.plant.pressure_bar_g += 0.5
+    loop.live(600)
+    assert loop.control.switch.mode is Mode.FALLBACK
+
+    assert loop.control.believe_pressure()
+    loop.live(300)
+
+    assert loop.control.switch.mode is Mode.CONTROL
+    assert not loop.control.believe_pressure()
+
+
 PEAKS = [8.0, 12.0, 16.0, 20.0, 25.0, 28.0, 32.0, 36.0, 40.0]
 
 
