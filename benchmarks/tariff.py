@@ -1,13 +1,14 @@
 """Where looking ahead must pay: price by the hour, a charge on the peak, machines that deliver minutes after their start.
 
     benchmarks/tariff.py [--stations 7bar,12bar,21] [--days 3] [--seed 700] [--samples 30] [--start-s 300]
-                         [--rows band,naive,perfect] [--best FOLDER] [--json OUT]
+                         [--rows band,naive,perfect,plan] [--best FOLDER] [--json OUT]
 
 The demand is a production plan: three lines that run orders of one to four hours with changeovers between them,
 two shifts, a lunch break; a line comes or goes within five minutes. Every machine delivers `--start-s` after its
 start order. The first week tunes `sequencer:best` (least energy, not cost, of what keeps the limits of service, run-on up to
-a day), the days after it are compared. `perfect` knows the plan: the true means of each quarter hour; `naive` goes by last
-week; `band` looks ahead over machines without any forecast.
+a day), the days after it are compared. `plan` reads the production plan as a site does ([production] file: when each line
+comes, goes, and at which rate; what a line draws is learned from the first week) beside the naive forecast; `perfect` knows
+the true mean of each quarter hour instead, but not the minute; `naive` goes by last week; `band` has no forecast.
 
 Cost = energy by its price + the billed peak (highest quarter-hour mean) x the month's charge x the days' share of a month,
 energy corrected for the pressure at the end. A saving counts only at equal service; what broke is named, opponents too.
@@ -26,12 +27,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from agent.config.load import load_site
+from agent.config.services import Production
 from agent.config.site import PricePeriod, Site, Station, Tariff
+from agent.inference.production import PlanRow, plan_text
 from agent.inference.series import Series
 from twin.baselines.best_file import best_body, read_best
 from twin.baselines.sequencer import Sequencer, SequencerSettings
@@ -65,7 +69,9 @@ AGENT_ROWS: dict[str, tuple[ForecastKind, bool]] = {
     "band": ("none", False),
     "naive": ("naive", True),
     "perfect": ("perfect", True),
+    "plan": ("naive", True),
 }
+LINES = (("line1", 0.40), ("line2", 0.35), ("line3", 0.25))
 
 
 class Row(NamedTuple):
@@ -100,7 +106,9 @@ def main() -> None:
 def _station(name: str, options: argparse.Namespace) -> list[Row]:
     site = _site(name, options.start_s)
     station_id, station = next(iter(site.stations.items()))
-    whole = production_demand(station, TUNE_FROM, TUNE_DAYS + options.days, options.seed)
+    days = TUNE_DAYS + options.days
+    whole = production_demand(station, TUNE_FROM, days, options.seed)
+    plan_csv = plan_text(production_rows(TUNE_FROM, days, options.seed))
     cut = TUNE_DAYS * 1440
     week = DemandSeries(TUNE_FROM, 60.0, whole.values[:cut])
     begin = TUNE_FROM + timedelta(days=TUNE_DAYS)
@@ -108,10 +116,10 @@ def _station(name: str, options: argparse.Namespace) -> list[Row]:
     past = Series(TUNE_FROM, 900, np.array(week.values).reshape(-1, 15).mean(axis=1))
     best = _best(options, name, station_id, station, week)
 
-    def run(kind: str, play: Callable[[Scene], RunResult]) -> Row:
+    def run(kind: str, play: Callable[[Scene], RunResult], plan: Path | None = None) -> Row:
         meter = Meter(begin + timedelta(seconds=WARM_UP_S))
         scene = Scene(
-            site,
+            site if plan is None else site.model_copy(update={"production": Production(file=plan)}),
             station_id,
             demand,
             begin,
@@ -129,9 +137,17 @@ def _station(name: str, options: argparse.Namespace) -> list[Row]:
     ]
     for kind in options.rows.split(","):
         forecast, planned = AGENT_ROWS[kind]
-        rows.append(
-            run(f"agent:{kind}", lambda scene, f=forecast, p=planned: run_agent(scene, f, planned=p))  # type: ignore[misc]
-        )
+
+        def play(scene: Scene, forecast: ForecastKind = forecast, *, planned: bool = planned) -> RunResult:
+            return run_agent(scene, forecast, planned=planned)
+
+        if kind != "plan":
+            rows.append(run(f"agent:{kind}", play))
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "plan.csv"
+            path.write_text(plan_csv, encoding="utf-8")
+            rows.append(run(f"agent:{kind}", play, path))
     return rows
 
 
@@ -282,18 +298,8 @@ def production_demand(station: Station, start_at: datetime, days: int, seed: int
     rng = random.Random(seed)
     peak = reachable_peak_m3_min(station)
     leak = 0.13 * peak
-    target = np.zeros(days * 1440)
-    for line_share in (0.40, 0.35, 0.25):
-        for day in range(days):
-            if (start_at + timedelta(days=day, hours=2)).weekday() >= 5:
-                continue
-            minute, end = 360 + 15 * rng.randint(0, 2), 1320 - 15 * rng.randint(0, 2)
-            while minute < end - 30:
-                stop = min(minute + rng.randint(60, 240), end)
-                target[day * 1440 + minute : day * 1440 + stop] += line_share * rng.uniform(0.75, 1.0)
-                minute = stop + rng.randint(20, 50)
-    for day in range(days):
-        target[day * 1440 + 720 : day * 1440 + 750] *= 0.5
+    rates = _planned_rates(rng, start_at, days)
+    target = np.sum([share * rate for (_, share), rate in zip(LINES, rates, strict=True)], axis=0)
     ramped = np.convolve(target, np.full(5, 0.2))[: len(target)]
     keep, noise = 0.78, 0.0
     values = []
@@ -301,6 +307,37 @@ def production_demand(station: Station, start_at: datetime, days: int, seed: int
         noise = keep * noise + rng.gauss(0.0, 0.03 * (1.0 - keep**2) ** 0.5)
         values.append(leak + (peak - leak) * float(share) * (1.0 + noise))
     return DemandSeries(start_at, 60.0, values)
+
+
+def production_rows(start_at: datetime, days: int, seed: int) -> list[PlanRow]:
+    """What the plan says of these lines: from when on each runs at which rate, in percent of its full rate."""
+    rows = []
+    for (line, _), rate in zip(LINES, _planned_rates(random.Random(seed), start_at, days), strict=True):
+        changes = [0, *(np.flatnonzero(np.diff(rate)) + 1)]
+        rows += [
+            PlanRow(line, start_at + timedelta(minutes=int(at)), round(100.0 * float(rate[at]), 1))
+            for at in changes
+        ]
+    return rows
+
+
+def _planned_rates(rng: random.Random, start_at: datetime, days: int) -> list[NDArray[np.float64]]:
+    """Of each line, by the minute: 0 while it rests, 1 for the product that takes most air."""
+    out = []
+    for _ in LINES:
+        rate = np.zeros(days * 1440)
+        for day in range(days):
+            if (start_at + timedelta(days=day, hours=2)).weekday() >= 5:
+                continue
+            minute, end = 360 + 15 * rng.randint(0, 2), 1320 - 15 * rng.randint(0, 2)
+            while minute < end - 30:
+                stop = min(minute + rng.randint(60, 240), end)
+                rate[day * 1440 + minute : day * 1440 + stop] = rng.uniform(0.75, 1.0)
+                minute = stop + rng.randint(20, 50)
+        for day in range(days):
+            rate[day * 1440 + 720 : day * 1440 + 750] *= 0.5
+        out.append(rate)
+    return out
 
 
 def _site(name: str, start_s: float) -> Site:
@@ -329,7 +366,7 @@ def _options() -> argparse.Namespace:
         "--best", help="folder that keeps the settings found, so that a second run need not search"
     )
     parser.add_argument("--start-s", type=float, default=300.0, help="from start order to air, every machine")
-    parser.add_argument("--rows", default="band,naive,perfect", help=f"of the agent: {', '.join(AGENT_ROWS)}")
+    parser.add_argument("--rows", default="naive,perfect,plan", help=f"of the agent: {', '.join(AGENT_ROWS)}")
     parser.add_argument("--json", help="write the rows here, station by station")
     return parser.parse_args()
 

@@ -17,6 +17,7 @@ from agent.control.station import StationControl, Tuning
 from agent.daemon.known import known_ahead
 from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
 from agent.daemon.production import ProductionPlan
+from agent.daemon.planned_demand import PlannedDemand
 from agent.domain import Quality, Reading, Snapshot
 from agent.inference.model import Model
 from agent.inference.series import Series
@@ -101,12 +102,14 @@ def run_agent(
     foresight = Foresight(
         scene.station_id,
         station,
+    production = _production(scene)
         scene.site.tariff,
         scene.site.site.timezone,
         forecaster,
         history,
         forecast_every_s=FORECAST_EVERY_S,
-        known=known_ahead(scene.site, station, _production(scene)),
+        known=known_ahead(scene.site, station, production),
+        planned=None if production is None else PlannedDemand(production),
     )
     tags = [
         machine.tag(role)

@@ -27,6 +27,9 @@ _RESCUE_BAR = 0.04
 _START_RESERVE = 1
 _KEEP_UNLOADED_S = 1200.0
 
+# A start that takes so long is ordered ahead of the demand it is for.
+_SLOW_START_S = 150.0
+
 # Integral action of a trimming VSD, 1/s of the flow that would refill in a minute, and its bound. Beyond
 # this share of the flow the drive is at its end and says nothing.
 _BIAS_PER_S = 0.004
@@ -56,6 +59,7 @@ class Band:
         self._rescue_until_s = float("-inf")
         self._able_m3_min = 0.0
         self._bias_m3_min = 0.0
+        self._slow_start = max((m.start_s for m in fleet.machines), default=0.0) >= _SLOW_START_S
         self.level = BandLevel(fleet.station)
         self.surge = Surge(sum(fleet.full_flow))
         # What is asked of the same few sets of machines every tick: flow and power by their bits.
@@ -128,6 +132,9 @@ class Band:
         self._loaded, self._trim = want_load, trim
         carried = self._capacity(loaded & usable & want_load) >= wanted
         relieved = carried and not (want_load & ~active and pressure < low)
+        if self._slow_start and self._will_deliver(view, memory, coming):
+            # What takes minutes to start was ordered for a demand to come: whoever it replaces stays until it is there.
+            relieved = False
         self._learn_bias(view, pressure, aim, dt_s)
         # A machine that is still starting delivers nothing yet: the VSD must not make room for it.
         base_m3_min = self._base_flow(want_load & running, trim)
@@ -218,6 +225,14 @@ class Band:
             if (active >> index) & 1 and not (running >> index) & 1 and seen.running is not None:
                 bits |= 0 if seen.tripped else 1 << index
         return bits
+
+    def _will_deliver(self, view: StationView, memory: StationMemory, coming: int) -> bool:
+        """Whether one of the machines that are meant to come starts already or may be started now."""
+        return any(
+            bool(view.machines[i].running) or may_start(self._fleet, view, memory, i)
+            for i in range(self._fleet.count)
+            if (coming >> i) & 1
+        )
 
     def _base_flow(self, bits: int, trim: int) -> float:
         """Full flow of the machines `bits` without the VSD that trims."""

@@ -17,6 +17,7 @@ from agent.daemon.known import known_ahead
 from agent.daemon.life import LifeSigns
 from agent.daemon.outlook import STEP_S, DemandForecast
 from agent.daemon.overrides import Overrides
+from agent.daemon.planned_demand import PlannedDemand
 from agent.daemon.production import ProductionPlan
 from agent.daemon.recall import recall_machines
 from agent.daemon.replanning import plan_event, plan_work, share_a_meter, wants_plan
@@ -65,6 +66,7 @@ class Daemon:
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
         for runtime in self.stations.values():
             runtime.foresight.known = known_ahead(site, runtime.station, production)
+            runtime.foresight.planned = None if production is None else PlannedDemand(production)
             runtime.foresight.beside = beside_stations(site, history)
         self.overrides = Overrides(self.stations, overrides_folder)
         self.hvac = (

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agent.config.site import Station, Tariff
 from agent.control.station import LookAhead, Outlook, StationControl
 from agent.control.view import StationView
+from agent.daemon.planned_demand import PlannedDemand
 from agent.daemon.skill import Skill
 from agent.domain import Plan
 from agent.inference.contract import Contract
@@ -144,6 +145,8 @@ class Foresight:
     forecast: QuantileForecast | None = None
     plan: Plan | None = None
     known: KnownAhead | None = None
+    # What the lines of the production plan draw, where the site has one.
+    planned: PlannedDemand | None = None
     # What else is on the site's meter from an instant on, in so many steps of `STEP_S`.
     beside: Callable[[datetime, int], Beside] | None = None
     _skill: Skill = field(default_factory=Skill)
@@ -152,7 +155,11 @@ class Foresight:
 
     def observe(self, at_s: float, demand_m3_min: float | None) -> None:
         """Take in one tick's demand."""
-        if demand_m3_min is not None and self.history.add(at_s, demand_m3_min):
+        if demand_m3_min is None:
+            return
+        if self.planned is not None:
+            self.planned.see(at_s, demand_m3_min)
+        if self.history.add(at_s, demand_m3_min):
             self._judge()
 
     def _judge(self) -> None:
@@ -180,6 +187,11 @@ class Foresight:
         if series is None:
             return False
         self.forecast = self.forecaster.forecast(series, self._known_at(at), at)
+        if self.planned is not None:
+            self.planned.learn(series, at)
+            if not self.forecast.source.startswith("model:"):
+                # A model has weighed the plan against all else it knows; the naive rule knows nothing of it.
+                self.forecast = self.planned.forecast(self.forecast)
         return True
 
     def hurry(self) -> None:
@@ -238,12 +250,16 @@ class Foresight:
     def outlook(self, at: datetime, steps_s: Sequence[float]) -> Outlook | None:
         """The forecast's median for each of the next steps, its mean over longer ones; None beyond its end.
 
-        A quarter hour's mean does not say when within it the demand rises. Where a machine needs a step to deliver,
+        Where the production plan says when lines come and go, it is asked. A quarter hour's mean does not say when within it the demand rises. Where a machine needs a step to deliver,
         a step shorter than a quarter hour is therefore given the highest of those that it touches.
         """
         if self.forecast is None:
             return None
-        slow = max((m.start_s for m in self.station.machines.values()), default=0.0) >= 0.5 * steps_s[0]
+        slowest_s = max((m.start_s for m in self.station.machines.values()), default=0.0)
+        planned = None if self.planned is None else self.planned.steps(at.timestamp(), steps_s, slowest_s)
+        if planned is not None:
+            return Outlook(planned, (0.0,) * len(planned), "production-plan")
+        slow = slowest_s >= 0.5 * steps_s[0]
         begin_s, values = 0.0, []
         for step_s in steps_s:
             if slow and step_s < STEP_S:
