@@ -1,13 +1,16 @@
 """Station-weeks under every controller: energy against cascades, both sequencers and the foreseeing bound.
 
     benchmarks/air.py [--stations 7bar,12bar,1,2] [--weeks 1] [--seed 100] [--samples 60] [--best FOLDER]
-                      [--rows band,naive,perfect] [--demand FILE.csv] [--json OUT]
+                      [--rows band,naive,perfect] [--budget typical|best|none] [--peers ROWS.json]
+                      [--demand FILE.csv] [--json OUT]
 
 A number draws a station (`trimload make-station --seed N`). Week 0 tunes `sequencer:best`; the weeks after it, other
 seeds of the same kind of demand, are compared. All controllers meet the same demand, noise and span; energy is corrected
 for the pressure at the end. Rows of the agent: `band` is the band with its look-ahead over machines, no forecast and no
 plan; `naive:unplanned` adds the naive forecast, `naive` the day's plan, `perfect` knows the demand's quarter hours; `own`
 has the model that `trimload-train fit` makes of eight weeks before, and `naive:past` the naive rule with the same past.
+The agent's budget of motor starts is what the `typical` sequencer makes in week 0, as a site that watched it for that
+week would have learned it. `--peers` takes the other controllers' rows from an earlier --json, of the same code and seeds.
 Between `band` and the bound lies what band and machines lose, between the rows what forecast and plan bring. A
 gate is printed as held or MISSED over all weeks; a week counts as equal service only where every limit of service is kept.
 Seed 100 and stations 1 to 6 were looked at while the agent's numbers were chosen: judge it on others.
@@ -34,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent.config.load import load_site
 from agent.config.site import Site, Station
+from agent.control.start_price import StartHabit
 from benchmarks.air_own import own_model
 from twin.baselines.best_file import best_body, read_best
 from twin.baselines.cascade import Cascade
@@ -93,16 +97,21 @@ def main() -> None:
     options = _options()
     console = Console(width=150)
     rows: list[Row] = []
-    names = options.stations.split(",")
+    names, kept = options.stations.split(","), _known_peers(options)
     for name in track(names, "station", console=console, transient=True):
         site = _site(name)
         station_id, station = next(iter(site.stations.items()))
-        best = _best(options, name, site, station_id)
+        high = station.pressure_min_bar_g >= HIGH_PRESSURE_BAR_G
+        habit = _habit(options, name, site, station_id)
         for week in range(1, options.weeks + 1):
             demand = _demand(options, site, station, week)
             begin = demand.start_at
             scene = Scene(site, station_id, demand, begin, begin + WEEK, options.seed + week, step_s=STEP_S)
-            rows += _week(name, week, scene, best, options.rows.split(","))
+            found = [row for row in kept if (row.station, row.week) == (name, week)]
+            if not found:
+                found = _peers(name, week, scene, _best(options, name, site, station_id))
+            found += _agents(name, week, scene, habit, options.rows.split(","))
+            rows += [row._replace(high_pressure=high) for row in found]
             if options.json:
                 Path(options.json).write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n")
     report(console, rows)
@@ -145,11 +154,37 @@ def _best(options: argparse.Namespace, name: str, site: Site, station_id: str) -
     return tuned.settings
 
 
-def _week(name: str, week: int, scene: Scene, best: SequencerSettings, kinds: list[str]) -> list[Row]:
+def _habit(options: argparse.Namespace, name: str, site: Site, station_id: str) -> StartHabit | None:
+    """What a site that watched a sequencer through week 0 would know: its starts, and the mean demand."""
+    if options.budget == "none":
+        return None
+    station = site.stations[station_id]
+    demand = _demand(options, site, station, 0)
+    settings = _best(options, name, site, station_id) if options.budget == "best" else None
+    begin = demand.start_at
+    scene = Scene(site, station_id, demand, begin, begin + WEEK, options.seed, step_s=10.0)
+    run = run_sequencer(scene, Sequencer(station, settings=settings))
+    return StartHabit(sum(run.books.starts.values()) / run.days, demand.volume_m3() / 7.0 / 1440.0)
+
+
+def _peers(name: str, week: int, scene: Scene, best: SequencerSettings) -> list[Row]:
     station = scene.station
     found = {f"cascade:{order}": run_cascade(scene, Cascade(station, order=order)) for order in ORDER_NAMES}
     found["typical"] = run_sequencer(scene, Sequencer(station))
     found["best"] = run_sequencer(scene, Sequencer(station, settings=best))
+    rows = [_row(name, week, kind, result) for kind, result in found.items()]
+    floor = foresight_floor(
+        station,
+        scene.demand,
+        from_at=scene.start_at + timedelta(seconds=WARM_UP_S),
+        to_at=scene.end_at,
+    )
+    bound = Row(name, week, "floor", floor.energy_kwh, 0.0, 0.0, 0.0, floor.starts, 0, 0.0)
+    return [*rows, bound]
+
+
+def _agents(name: str, week: int, scene: Scene, habit: StartHabit | None, kinds: list[str]) -> list[Row]:
+    rows = []
     own = (
         own_model(scene.site, scene.station_id, scene.start_at, scene.seed)
         if WITH_PAST & set(kinds)
@@ -159,17 +194,17 @@ def _week(name: str, week: int, scene: Scene, best: SequencerSettings, kinds: li
         forecast, planned = AGENT_ROWS[kind]
         known = scene if own is None or kind not in WITH_PAST else replace(scene, past=own.past)
         model = own.model if own is not None and forecast == "model" else None
-        found[f"agent:{kind}"] = run_agent(known, forecast, model=model, planned=planned)
-    rows = [_row(name, week, kind, result) for kind, result in found.items()]
-    floor = foresight_floor(
-        station,
-        scene.demand,
-        from_at=scene.start_at + timedelta(seconds=WARM_UP_S),
-        to_at=scene.end_at,
-    )
-    high = station.pressure_min_bar_g >= HIGH_PRESSURE_BAR_G
-    bound = Row(name, week, "floor", floor.energy_kwh, 0.0, 0.0, 0.0, floor.starts, 0, 0.0)
-    return [row._replace(high_pressure=high) for row in (*rows, bound)]
+        result = run_agent(known, forecast, model=model, planned=planned, habit=habit)
+        rows.append(_row(name, week, f"agent:{kind}", result))
+    return rows
+
+
+def _known_peers(options: argparse.Namespace) -> list[Row]:
+    """The other controllers' rows of an earlier run."""
+    if options.peers is None:
+        return []
+    rows = [Row(**row) for row in json.loads(Path(options.peers).read_text())]
+    return [row for row in rows if not row.controller.startswith("agent:")]
 
 
 def _row(name: str, week: int, kind: str, result: RunResult) -> Row:
@@ -314,6 +349,13 @@ def _options() -> argparse.Namespace:
         "--best", help="folder that keeps the settings found, so that a second run need not search"
     )
     parser.add_argument("--rows", default="band,naive", help=f"of the agent: {', '.join(AGENT_ROWS)}")
+    parser.add_argument(
+        "--budget",
+        choices=("typical", "best", "none"),
+        default="typical",
+        help="whose starts in week 0 are the agent's budget of starts",
+    )
+    parser.add_argument("--peers", help="take all rows but the agent's from this --json of an earlier run")
     parser.add_argument(
         "--demand", help="CSV in quarter hours whose shape, scaled to the station, is the demand"
     )

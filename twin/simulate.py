@@ -13,11 +13,12 @@ import numpy as np
 from agent.clock import cpu_s, elapsed_s
 from agent.config.site import Site, Station
 from agent.control.commands import OrderWriter
+from agent.control.start_price import StartHabit
 from agent.control.station import StationControl, Tuning
 from agent.daemon.known import known_ahead
 from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
-from agent.daemon.production import ProductionPlan
 from agent.daemon.planned_demand import PlannedDemand
+from agent.daemon.production import ProductionPlan
 from agent.domain import Quality, Reading, Snapshot
 from agent.inference.model import Model
 from agent.inference.series import Series
@@ -88,21 +89,23 @@ def run_agent(
     model: Model | None = None,
     tuning: Tuning | None = None,
     planned: bool = True,
+    habit: StartHabit | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """The agent's own control in closed loop: the same objects that the daemon holds."""
     station = scene.station.model_copy(update={"mode": "control"})
     control = StationControl(station, tuning=tuning)
+    control.start_price.learn(habit)
     history = DemandHistory()
     if scene.past is not None:
         history.load(scene.past.first_at, list(scene.past.values))
     forecaster: DemandForecast = site_forecaster(scene.station_id, station, scene.site.site.timezone, model)
     if forecast == "perfect":
         forecaster = PerfectForecast(scene.demand, f"{scene.station_id}.demand_m3_min")
+    production = _production(scene)
     foresight = Foresight(
         scene.station_id,
         station,
-    production = _production(scene)
         scene.site.tariff,
         scene.site.site.timezone,
         forecaster,

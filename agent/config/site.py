@@ -222,6 +222,13 @@ class Station(Part):
     start_cost_min: float = Field(
         default=8.0, ge=0, le=30, description="A start is weighed as so many minutes of full power."
     )
+    starts_per_day_budget: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="Motor starts of all machines on an average day; beyond it starts become dearer. Not set: as "
+        "many as the old control made while the agent only watched.",
+    )
     demand_spread: float = Field(
         default=0.05,
         ge=0,

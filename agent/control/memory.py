@@ -71,6 +71,7 @@ class StationMemory:
     def __init__(self, count: int) -> None:
         self.machines = tuple(MachineMemory() for _ in range(count))
         self.last_start_s = float("-inf")
+        self.starts_seen = 0
         self._last_s: float | None = None
 
     def observe(self, view: StationView) -> None:
@@ -94,6 +95,7 @@ class StationMemory:
                 if running:
                     past.starts_s.append(now_s)
                     self.last_start_s = now_s
+                    self.starts_seen += 1
             while past.starts_s and now_s - past.starts_s[0] > DAY_S:
                 past.starts_s.popleft()
             if not running or machine.loaded:

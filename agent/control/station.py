@@ -24,6 +24,7 @@ from agent.control.memory import HOUR_S, StationMemory
 from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
 from agent.control.orders import Order
 from agent.control.reserve import trip_reserve_bar
+from agent.control.start_price import StartPrice
 from agent.control.steady import SteadyTime
 from agent.control.view import Fleet, StationReader, StationView, fleet_of
 from agent.domain import Mode, Plan, Refusal, Snapshot
@@ -127,8 +128,9 @@ class StationControl:
         self.switch = ModeSwitch(Mode(station.mode))
         self.still = StillWatch()
         self.jump = JumpWatch(self.fleet.m3_per_bar, sum(self.fleet.full_flow))
-        self.time = SteadyTime()
         self.gauges = Gauges(self.fleet)
+        self.start_price = StartPrice(tuning.lookahead.start_min, station.starts_per_day_budget)
+        self.time = SteadyTime()
         self.capacity = CapacityWatch(self.fleet)
         self._peers = peers_of(self.fleet.machines)
         self._committed: int | None = None
@@ -156,13 +158,13 @@ class StationControl:
         self.memory.override(index, run=run, until_s=until_at_s + self.time.offset_s, text=text)
         self._last_usable = -1
 
-    def lock_out(self, machine: str, *, locked: bool, text: str) -> None:
     def believe_pressure(self) -> bool:
         """Somebody has looked: what the header sensor shows is right. False if it was not doubted."""
         doubted = bool(self.jump.off_bar)
         self.jump.believe()
         return doubted
 
+    def lock_out(self, machine: str, *, locked: bool, text: str) -> None:
         """Lock a machine out for maintenance, or release it."""
         self.memory.lock_out(self.fleet.names.index(machine), locked=locked, text=text)
         self._last_usable = -1
@@ -172,16 +174,17 @@ class StationControl:
     ) -> TickResult:
         """Decide on a view that was made already."""
         now_s = view.at_s
-        dt_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), 60.0)
         notes: list[str] = []
+        dt_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), 60.0)
         self._last_s = now_s
+        starts_before = self.memory.starts_seen
         self.memory.observe(view)
         self.jump.see(now_s, view.pressure_bar_g, self._could_deliver(view))
-        trouble = self._trouble(view)
-        believed = view.pressure_bar_g is not None and self._plausible(view.pressure_bar_g)
         if self.gauges.agree(view, snapshot, self.jump.off_bar):
             notes.append("header pressure is believed again: the machines' own gauges agree with it")
             self.jump.believe()
+        trouble = self._trouble(view)
+        believed = view.pressure_bar_g is not None and self._plausible(view.pressure_bar_g)
         if not believed or self.jump.trouble:
             # What is not believed is not acted on either, not even until the fall-back.
             view = view._replace(pressure_bar_g=None)
@@ -212,6 +215,7 @@ class StationControl:
             self.effect.sent(view, verdict.orders)
             self.memory.sent(verdict.orders, now_s)
             self.band.learn(view.pressure_bar_g, demand, dt_s)
+            self.start_price.see(self.memory.starts_seen - starts_before, demand.fast_m3_min, dt_s)
         else:
             self.memory.sent((None,) * self.fleet.count, now_s)
         notes += decision.reasons
@@ -282,6 +286,7 @@ class StationControl:
             held=held,
             end_running=end_running,
             lately_m3_min=lately,
+            start_factor=self.start_price.factor,
         )
         mask, spread_h = choice.mask, self.fleet.station.hours_spread_h
         if spread_h is not None:

@@ -19,7 +19,7 @@ from agent.daemon.outlook import STEP_S, DemandForecast
 from agent.daemon.overrides import Overrides
 from agent.daemon.planned_demand import PlannedDemand
 from agent.daemon.production import ProductionPlan
-from agent.daemon.recall import recall_machines
+from agent.daemon.recall import recall_habit, recall_machines
 from agent.daemon.replanning import plan_event, plan_work, share_a_meter, wants_plan
 from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
@@ -31,7 +31,7 @@ from agent.inference.model import Model
 from agent.log import get_logger
 from agent.store.history import History
 from agent.store.ledger import Ledger
-from agent.store.tags import MODE_CODES
+from agent.store.tags import MODE_CODES, starts_habit_tag, usual_demand_tag
 
 log = get_logger(__name__)
 
@@ -95,6 +95,7 @@ class Daemon:
             if np.isfinite(grid.values).any():
                 runtime.foresight.history.load(grid.start_at, [float(v) for v in grid.values])
             recall_machines(runtime, self.history, now, hours_days=self.site.storage.history_days)
+            self._learn_habit(runtime, now)
         self.overrides.begin(now)
         # Here it stalls nobody; in the loop a long ledger would cost ticks.
         verdict = self.ledger.verify()
@@ -168,6 +169,10 @@ class Daemon:
         self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived, **modes}))
         await self._actuate(snapshot, commands, events)
         if self._nightly.due(snapshot.at):
+            for runtime in self.stations.values():
+                # Weeks of minutes are read: not in a tick that steers.
+                if runtime.mode in (Mode.OBSERVE, Mode.ADVISE):
+                    self._learn_habit(runtime, snapshot.at)
             night_work(list(self.stations.values()), snapshot.at, events)
         if events:
             self._keep(events, snapshot)
@@ -196,6 +201,10 @@ class Daemon:
         self.ledger.append_all(events)
         await asyncio.gather(*(driver.close() for driver in self.drivers.values()))
         log.info("agent_stopped", reason=reason, ticks=self.ticks, late_ticks=self.late_ticks)
+
+    def _learn_habit(self, runtime: StationRuntime, now: datetime) -> None:
+        days = self.site.storage.history_days
+        runtime.control.start_price.learn(recall_habit(runtime, self.history, now, days=days))
 
     def wish_mode(self, station_id: str, mode: Mode, why: str) -> bool:
         """A wish from outside for a station (or "hvac"); False above the site's own consent."""
@@ -248,6 +257,12 @@ class Daemon:
         derived[runtime.demand_tag] = (
             unknown(at) if demand is None else Reading(demand, Quality.UNCERTAIN, at)
         )
+        habit = control.start_price.habit
+        if habit is not None:
+            # Kept as long as anything is, and so beyond the weeks that it was seen in.
+            starts, usual = starts_habit_tag(runtime.station_id), usual_demand_tag(runtime.station_id)
+            derived[starts] = Reading(habit.starts_per_day, Quality.UNCERTAIN, at)
+            derived[usual] = Reading(habit.mean_demand_m3_min, Quality.UNCERTAIN, at)
         if foresight.forecast_due(at_s) and foresight.renew_forecast(at) and foresight.forecast is not None:
             tell_forecast(runtime, foresight.forecast, events, at)
         if not runtime.planning and wants_plan(runtime, result, at):

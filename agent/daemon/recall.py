@@ -1,4 +1,4 @@
-"""What the store knows of the machines' time before this process: a restart forgives neither starts nor hours."""
+"""What the store knows of the time before this process: a restart forgives neither starts nor hours, and forgets no habit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from agent.control.memory import DAY_S, Past
+from agent.control.start_price import StartHabit
 from agent.daemon.runtime import StationRuntime
+from agent.domain import Mode
 from agent.savings.kpi import starts_by_minute
 from agent.savings.measured import Floats
 from agent.store.history import History
+from agent.store.tags import MODE_CODES, starts_habit_tag, usual_demand_tag
 
 _MINUTE_S = 60.0
 _WHOLE, _NONE = 0.999, 0.001
+# A habit is what was seen of a working week at least.
+_HABIT_DAYS = 5.0
 
 
 def recall_machines(runtime: StationRuntime, history: History, now: datetime, *, hours_days: int) -> None:
@@ -44,6 +49,29 @@ def past_of(history: History, running_tag: str, now: datetime, *, hours_days: in
         starts_s=tuple(float(begin_s + _MINUTE_S * (at + 1.0)) for at in starts),
         hours_run_h=float(np.nansum(minutes)) * _MINUTE_S / 3600.0,
     )
+
+
+def recall_habit(runtime: StationRuntime, history: History, now: datetime, *, days: int) -> StartHabit | None:
+    """How the station was run while the agent only watched: from these days' minutes while the store has them, else
+    as it was worked out from them before. None where neither is known.
+    """
+    begin = now - timedelta(days=days)
+    modes = history.series(runtime.mode_tag, begin, now).values
+    watched = np.isin(modes, [MODE_CODES[Mode.OBSERVE], MODE_CODES[Mode.ADVISE]])
+    tags = [machine.tag("running") for machine in runtime.station.machines.values()]
+    running = np.column_stack([history.series(tag, begin, now).values for tag in tags])
+    demand = history.series(runtime.demand_tag, begin, now).values
+    starts = starts_by_minute(running)
+    seen = watched & np.isfinite(starts).all(axis=1) & np.isfinite(demand)
+    if seen.sum() * _MINUTE_S >= _HABIT_DAYS * DAY_S:
+        per_day = float(starts[seen].sum()) * DAY_S / (float(seen.sum()) * _MINUTE_S)
+        return StartHabit(per_day, float(demand[seen].mean()))
+    kept = [
+        history.series(tag(runtime.station_id), begin, now).values
+        for tag in (starts_habit_tag, usual_demand_tag)
+    ]
+    known = np.flatnonzero(np.isfinite(kept[0]) & np.isfinite(kept[1]))
+    return StartHabit(float(kept[0][known[-1]]), float(kept[1][known[-1]])) if len(known) else None
 
 
 def _ends_running(share: Floats, last: int) -> bool:

@@ -91,15 +91,18 @@ class Lookahead:
         held: int = 0,
         end_running: int | None = None,
         lately_m3_min: float = 0.0,
+        start_factor: float = 1.0,
     ) -> Choice:
         """The best set for now.
 
         `running` bits run already; `barred` bits may not run now, `held` bits must. `demand` is one
         value per step of the horizon. `end_running`: what the day's plan runs after it. `lately`: the
-        highest demand of the last minutes.
+        highest demand of the last minutes. `start_factor`: how many times its usual price a start costs now.
         """
         table = self.table
-        change = self._change
+        change, change_to = self._change, self._change_to
+        if start_factor != 1.0:
+            change, change_to = change * start_factor, change_to * start_factor
         if end_running is not None and end_running in table.index_of:
             future = self.settings.plan_weight * change[:, table.index_of[end_running]]
         else:
@@ -109,7 +112,7 @@ class Lookahead:
         for place in range(len(demand_m3_min) - 1, 0, -1):
             onwards = spent[place] + future
             if self._lag_s is None:
-                np.add(self._change_to, onwards[:, None], out=self._work)
+                np.add(change_to, onwards[:, None], out=self._work)
                 future = self._work.min(axis=0)
                 continue
             cost = change + onwards[None, :]

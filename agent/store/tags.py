@@ -20,3 +20,13 @@ def demand_tag(station_id: str) -> str:
 def mode_tag(station_id: str) -> str:
     """The station's mode, by MODE_CODES."""
     return f"{station_id}.mode"
+
+
+def starts_habit_tag(station_id: str) -> str:
+    """Motor starts of all machines on an average day under the old control, kept longer than the days it was seen on."""
+    return f"{station_id}.starts_habit_per_day"
+
+
+def usual_demand_tag(station_id: str) -> str:
+    """Mean free-air demand on these days, [m3/min]."""
+    return f"{station_id}.usual_demand_m3_min"
