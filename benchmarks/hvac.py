@@ -9,7 +9,7 @@ depth, distance from the band's edge. "even" is the best of those that are as co
 agent (half of the as-found discomfort), "any" the best of those no worse than as found, "as comfortable" the best of
 those no worse than the agent was. The agent runs through
 `trimload cosim` from a standing start: four weeks of the as-found past as history, then lines of five minutes.
-Numbers 1 and 2 were looked at while the fit and the plan were made; 11 and above were not.
+Numbers 1, 2 and 11 to 13 were looked at while the fit and the plan were made; 21 and above were not.
 """
 
 from __future__ import annotations

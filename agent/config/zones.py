@@ -175,6 +175,14 @@ class Switchback(Part):
     seed: int = Field(default=1, ge=0, description="Of the lots that are drawn for the order.")
 
 
+class Excitation(Part):
+    """[hvac.excitation]: some days of small set-point steps inside the comfort band, for better zone models."""
+
+    begin: date = Field(description="First local day: 2026-05-04.")
+    days: int = Field(default=5, ge=1, le=14, description="Days; then it ends by itself.")
+    step_k: float = Field(default=0.8, ge=0.3, le=1.0, description="Largest step of a set-point.")
+
+
 class WeatherSource(Part):
     """[hvac.weather]: where a forecast of the outdoor temperature and the sun comes from; one of the three."""
 
@@ -203,6 +211,9 @@ class Hvac(Part):
     solar: TagId | None = Field(default=None, description="Global irradiance, W/m2.")
     weather: WeatherSource | None = Field(default=None, description="A provider's forecast.")
     switchback: Switchback | None = Field(default=None, description="A test of what the agent saves.")
+    excitation: Excitation | None = Field(
+        default=None, description="Small steps inside the band, for the models."
+    )
     override_hold_h: float = Field(
         default=4.0, ge=0.25, le=72, description="What someone on site has moved is left alone for so long."
     )

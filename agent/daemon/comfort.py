@@ -19,6 +19,7 @@ from agent.daemon.weather import WeatherDesk
 from agent.domain import Command, HvacPlan, Mode, Quality, Reading, Snapshot, ZoneStep
 from agent.log import get_logger
 from agent.planner.hvac import HvacState, plan_hvac
+from agent.planner.hvac_excitation import excited
 from agent.planner.hvac_schedule import occupancy_grid
 from agent.planner.prices import price_grid
 from agent.planner.switchback import arm_at
@@ -274,7 +275,8 @@ class HvacRuntime:
             timezone = site.site.timezone
             hours = {name: occupancy_grid(z, timezone, at, STEPS, STEP_S) for name, z in hvac.zones.items()}
             price = price_grid(site.tariff, timezone, at, STEPS, STEP_S)
-            return plan_hvac(hvac, site.tariff, state, weather, hours, price, at, STEP_S)
+            plan = plan_hvac(hvac, site.tariff, state, weather, hours, price, at, STEP_S)
+            return excited(plan, hvac, timezone)
 
         return job
 

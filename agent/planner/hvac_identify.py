@@ -173,7 +173,7 @@ def _unfit(name: str, past: SitePast, unit: UnitPast) -> str:
     if _longest_run(still) >= FROZEN_STEPS and float(still.mean()) > WORST_FROZEN_SHARE:
         return f"the temperature stands still {100 * still.mean():.0f} % of the time: a frozen sensor"
     if float(np.nanstd(air)) < LEAST_SPREAD_K:
-        return f"the temperature hardly varies ({np.nanstd(air):.2f} K): let the set-back work, or plan an excitation"
+        return f"the temperature hardly varies ({np.nanstd(air):.2f} K): let the set-back work, or write [hvac.excitation]"
     return ""
 
 
