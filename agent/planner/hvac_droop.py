@@ -21,6 +21,7 @@ DROOP_QUANTILE = 0.9
 LEAST_SAMPLES = 12
 LEAST_SLOPE_SAMPLES = 48
 LEAST_SHARE_SPREAD = 0.04
+LEAST_CORRELATION = 0.5  # one that switches on and off shows less: its air swings whatever it gives
 DROOP_LIMITS_K = (-0.8, 0.6)
 MOST_SLOPE_K = 1.5
 FULL_SHARE = 0.95
@@ -64,6 +65,8 @@ def _slope_k(share: FloatArray, beyond_k: FloatArray) -> float:
     near = np.abs(beyond_k) < 1.0
     share, beyond_k = share[near], beyond_k[near]
     if share.size < LEAST_SLOPE_SAMPLES or float(share.std()) < LEAST_SHARE_SPREAD:
+        return 0.0
+    if float(beyond_k.std()) < 1e-6 or float(np.corrcoef(share, beyond_k)[0, 1]) < LEAST_CORRELATION:
         return 0.0
     slope = float(np.polyfit(share, beyond_k, 1)[0])
     return float(np.clip(slope, 0.0, MOST_SLOPE_K))
