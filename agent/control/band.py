@@ -21,6 +21,8 @@ from agent.planner.sets import SetTable
 
 # A rescue start is not taken back before this time.
 _RESCUE_HOLD_S = 300.0
+# After a trip the next machines are to refill the net within a minute, not only to carry on; for so long.
+_AFTER_TRIP_S = 300.0
 # Within this of the minimum a rescue starts whatever the slope says.
 _RESCUE_BAR = 0.04
 # A released machine with fewer starts than this below its limit is kept unloaded for a while.
@@ -57,6 +59,8 @@ class Band:
         self._trim = -1
         self._rescue = 0
         self._rescue_until_s = float("-inf")
+        self._delivering = 0
+        self._trip_until_s = float("-inf")
         self._able_m3_min = 0.0
         self._bias_m3_min = 0.0
         self._slow_start = max((m.start_s for m in fleet.machines), default=0.0) >= _SLOW_START_S
@@ -96,8 +100,15 @@ class Band:
         slope = (supply - wanted) / fleet.m3_per_bar
         lead_min = (station.lead_s + dt_s) / 60.0
 
+        self._see_trips(view, loaded)
         active = committed | self._rescue_bits(view.at_s)
-        rescued = self._rescue_if_needed(view, memory, active, pressure, wanted, starting_lead_s, reasons)
+        needed = wanted
+        if view.at_s < self._trip_until_s:
+            # What is lost is known at once: no waiting for the slope to show it.
+            start_s = self._next_start_s(view) or 0.0
+            ahead = pressure + min(slope, 0.0) * (start_s + station.lead_s) / 60.0
+            needed += max(0.0, station.pressure_min_bar_g + _RESCUE_BAR - ahead) * fleet.m3_per_bar
+        rescued = self._rescue_if_needed(view, memory, active, pressure, needed, starting_lead_s, reasons)
         active = committed | self._rescue_bits(view.at_s)
 
         usable = running & active
@@ -261,6 +272,13 @@ class Band:
                 keep |= 1 << trim
         return keep, trim
 
+    def _see_trips(self, view: StationView, loaded: int) -> None:
+        """Note when a machine trips that delivered a tick ago."""
+        for index, seen in enumerate(view.machines):
+            if seen.tripped and (self._delivering >> index) & 1:
+                self._trip_until_s = view.at_s + _AFTER_TRIP_S
+        self._delivering = loaded
+
     def _rescue_bits(self, now_s: float) -> int:
         if now_s >= self._rescue_until_s:
             self._rescue = 0
@@ -298,6 +316,9 @@ class Band:
                 continue
             short = max(wanted - able - fleet.full_flow[index], 0.0)
             cost = fleet.machines[index].full_power_kw + 1000.0 * short
+            if view.at_s < self._trip_until_s and not view.machines[index].running:
+                # The floor is about to be passed: the quickest, whatever it costs for five minutes.
+                cost += 1000.0 * fleet.full_flow[index] * fleet.machines[index].start_s / 60.0
             if cost < best_cost:
                 best, best_cost = index, cost
         if best < 0:

@@ -245,6 +245,20 @@ def test_machine_trips_without_a_reserve_is_below_no_longer_in_sum_than_under_th
     assert min(map(min, dips.values())) > MINIMUM - 0.3
 
 
+def test_machines_started_after_a_trip_refill_the_net_and_do_not_only_carry_on():
+    # 24 m3/min: without the machine that trips the next one just carries it, and the net would stay low for a minute.
+    loop = Loop(24.0)
+    loop.live(1200, until=lambda: any(machine.loaded for machine in loop.plant.compressors.values()))
+    starts = sum(len(machine.start_times) for machine in loop.plant.compressors.values())
+
+    trip_largest(loop.plant)
+    agent = live(loop, steady(24.0), 600)
+
+    assert sum(len(machine.start_times) for machine in loop.plant.compressors.values()) >= starts + 2
+    assert below_s(agent) <= 40.0
+    assert min(agent[-100:]) > MINIMUM
+
+
 @pytest.mark.parametrize(("before", "after", "stuck"), [(12.0, 20.0, "c3"), (25.0, 32.0, "c1")])
 def test_start_refused_in_a_rising_demand(monkeypatch, before, after, stuck):
     loop = Loop(before, trip_reserve=True)
