@@ -1,11 +1,13 @@
 """A stranger's station tunes itself: drawn, watched for weeks under its own switches, then `trimload tune` on its store.
 
     benchmarks/tune.py [--stations 31,32,33,34] [--days 14] [--samples 30] [--unseen 2] [--json OUT]
+                       [--start band_width_bar=0.4,band_floor_bar=0.25,lead_s=30]
 
 Each number draws a station (`make-station --seed N`) whose machines differ from their nameplates (`unlike_nameplate`). It is
 watched in OBSERVE for so many days, which fills a real store; `trimload tune` then calibrates, searches and judges on
 the days kept back. What the settings found are worth on the true plant, in weeks nobody has seen, stands beside what
-was promised, also where they were not proposed: only then can one see what the bar of a proposal keeps out.
+was promised, also where they were not proposed: only then can one see what the bar of a proposal keeps out. `--start`
+writes other numbers than the defaults into site.toml: those of a stranger who copied the band of the old control.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=14, help="days watched")
     parser.add_argument("--unseen", type=int, default=2, help="weeks nobody has seen")
     parser.add_argument("--samples", type=int, default=30, help="settings tried")
+    parser.add_argument("--start", default="", help="numbers of [stations.air] that are not the defaults")
     parser.add_argument("--json", help="write the rows here")
     options = parser.parse_args()
     rows = [_station(int(seed), options) for seed in options.stations.split(",")]
@@ -65,7 +68,7 @@ def _station(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     days, samples = options.days, options.samples
     with tempfile.TemporaryDirectory() as folder:
         path, state = Path(folder) / "site.toml", Path(folder) / "state"
-        path.write_text(station_text(draw_station(seed)), encoding="utf-8")
+        path.write_text(_begun(station_text(draw_station(seed)), options.start), encoding="utf-8")
         state.mkdir()
         site = load_site(path)
         station = site.stations["air"]
@@ -112,6 +115,16 @@ def _station(seed: int, options: argparse.Namespace) -> dict[str, Any]:
         flush=True,
     )
     return row
+
+
+def _begun(text: str, start: str) -> str:
+    """The drawn site.toml with the numbers of `--start` in its station's table, which has none of its own."""
+    header, rows = (
+        "[stations.air]\n",
+        "".join(f"{word.replace('=', ' = ')}\n" for word in start.split(",") if word),
+    )
+    assert text.count(header) == 1, "a drawn site has one station"
+    return text.replace(header, header + rows)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Two rounds as an engineer would: many settings on the busiest days, then the best few on all days but the last.
 The last days are never searched on; what the proposal is worth is what it is worth there. The numbers that stand
-in site.toml go through both rounds like any other, so a proposal is never worse than these on the days searched.
+in site.toml and the agent's defaults, which were chosen on many stations, go through both rounds whatever the first
+one says of them, so a proposal is worse than neither on the days searched.
 """
 
 from __future__ import annotations
@@ -140,10 +141,12 @@ def tune_agent(
     kept_back = max(3, days // 3)
     searched, held_out = _cut(demand, 0, days - kept_back), _cut(demand, days - kept_back, days)
     now = {key.name: float(getattr(site.stations[station_id], key.name)) for key in KEYS}
+    usual = {key.name: float(Station.model_fields[key.name].default) for key in KEYS}
+    fixed = [now] if usual == now else [now, usual]
     rng = random.Random(seed)
     # The busiest days weigh twice: once to be chosen, once within the whole.
     screen = _busiest(searched, SCREEN_DAYS)
-    done, work = 0.0, samples * SCREEN_DAYS + (finalists + 1) * (days - kept_back) + 2 * kept_back
+    done, work = 0.0, samples * SCREEN_DAYS + (finalists + len(fixed)) * (days - kept_back) + 2 * kept_back
 
     def judge(settings: Settings, span: DemandSeries) -> Service:
         nonlocal done
@@ -156,6 +159,7 @@ def tune_agent(
 
     first = judge(now, screen)
     tried: list[tuple[Service, dict[str, float]]] = [(first, now)]
+    tried += [(judge(usual, screen), usual) for usual in fixed[1:]]
     while len(tried) < max(samples, finalists + 1):
         tried.sort(key=lambda each: each[0].rank(first))
         near = len(tried) > samples // 2
@@ -164,7 +168,8 @@ def tune_agent(
     tried.sort(key=lambda each: each[0].rank(first))
     now_searched = judge(now, searched)
     final = [(now_searched, now)]
-    for _, settings in [each for each in tried if each[1] is not now][:finalists]:
+    found = [settings for _, settings in tried if all(settings is not each for each in fixed)]
+    for settings in (*fixed[1:], *found[:finalists]):
         final.append((judge(settings, searched), settings))
     best_searched, best = min(final, key=lambda each: each[0].rank(now_searched))
     now_held_out = judge(now, held_out)
