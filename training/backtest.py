@@ -48,7 +48,7 @@ def run_backtest(
             f"no model {', '.join(unknown)}", where="--models", fix=f"name some of {', '.join(MODELS)}"
         )
     # Trees and ensemble come from one fit: the trees are the same either way.
-    parts = ("trees", "network") if "ensemble" in models else ("trees",)
+    parts = ("trees", "others") if "ensemble" in models else ("trees",)
     learn = cache(lambda: _trained(frame, plan, parts, tick))
     methods: dict[str, Callable[[Frame, Plan, Tick], Answer]] = {
         "daily": lambda f, p, t: seasonal(f, p, 1, t),

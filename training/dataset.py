@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agent.errors import DataError
 from training.stamps import grid_slots, parse_times
-from training.table import numeric, read_table
+from training.table import is_numbers, numeric, read_table
 
 Column = NDArray[np.float64]
 
@@ -62,8 +62,8 @@ def load_frame(
     """Read the named columns and put them on a grid of `step_s`; finer data become means, coarser ones are held.
 
     `columns` are measured; `known` are known ahead as well, and hold over gaps of up to three hours. Times as in
-    `training.stamps`; a text column becomes the rank of its values in alphabetical order.
-    Raises DataError with the names that do exist when a column is missing.
+    `training.stamps`; a known column of text becomes the rank of its values in alphabetical order.
+    Raises DataError with the names that do exist when a column is missing, and where a measured one holds text.
     """
     check_step(step_s)
     check_zone(tz)
@@ -105,6 +105,13 @@ def load_frame(
     repeated = int(stamps.duplicated().sum())
     if repeated:
         notes.append(f"{repeated} rows repeat a time; their means are used")
+    for name in columns:
+        if not is_numbers(table[name]):
+            raise DataError(
+                f"{name} holds text, such as {table[name].dropna().iloc[0]!r}",
+                where=str(path),
+                fix="name a column of numbers as the target",
+            )
     out = {}
     for name in (*columns, *known):
         values = _on_grid(numeric(table[name]), slot - first, length)

@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Collection
 from datetime import date
+from functools import reduce
 
 import lightgbm as lgb
 import numpy as np
@@ -17,7 +18,7 @@ from agent.inference.model import load_model, pack
 from agent.inference.runtime import Session
 from training.dataset import Frame
 from training.features import add_features, add_inputs
-from training.fitted import Fitted, network_predict, tree_predict
+from training.fitted import Fitted, mixed
 from training.graph import GraphBuilder
 from training.network import add_networks
 from training.trees import add_trees
@@ -91,11 +92,20 @@ def build_graph(fitted: Fitted, meta: dict[str, str]) -> bytes:
     inputs = add_inputs(graph, contract)
     cqr = graph.input("cqr", [contract.horizon, 3])
     nodes = add_features(graph, contract, inputs, scales)
-    value = add_trees(graph, fitted.boosters, nodes.rows)
-    if fitted.networks:
-        mean = add_networks(graph, fitted.networks, nodes.rows, nodes.base, scales.y_mean, scales.y_scale)
-        mean = graph.mul(mean, graph.const(fitted.network_share))
-        value = graph.add(graph.mul(value, graph.const(1 - fitted.network_share)), mean)
+    members, weights = fitted.members, fitted.weights
+    parts = []
+    if weights[0] > 0:
+        parts.append((weights[0], add_trees(graph, members.trees, nodes.rows)))
+    if weights[1] > 0:
+        base = graph.add(graph.mul(nodes.base, graph.const(scales.y_scale)), graph.const(scales.y_mean))
+        parts.append((weights[1], graph.add(add_trees(graph, members.residual_trees, nodes.rows), base)))
+    if weights[2] > 0:
+        networks = add_networks(
+            graph, members.networks, nodes.rows, nodes.base, scales.y_mean, scales.y_scale
+        )
+        parts.append((weights[2], networks))
+    weighted = [graph.mul(part, graph.const(weight)) for weight, part in parts]
+    value = reduce(graph.add, weighted)
     value = graph.add(_sorted(graph, value), graph.const(fitted.offsets))
     value = _sorted(graph, graph.add(_sorted(graph, value), cqr))
     value = graph.op("Clip", value, graph.const(contract.limit_low), graph.const(contract.limit_high))
@@ -112,11 +122,8 @@ def _sorted(graph: GraphBuilder, quantiles: str) -> str:
 
 def native_predict(fitted: Fitted, features: FeatureSet) -> Array:
     """[n, H, 3] by LightGBM and numpy themselves: what the graph must reproduce."""
-    value = tree_predict(fitted.boosters, features)
-    if fitted.networks:
-        network = network_predict(fitted.networks, features, fitted.scales)
-        value = (1 - fitted.network_share) * value + fitted.network_share * network
-    value = np.sort(np.sort(value, axis=2) + fitted.offsets, axis=2)
+    value = mixed(fitted.members, fitted.weights, features, fitted.scales)
+    value = np.sort(value + fitted.offsets, axis=2)
     return np.clip(value, fitted.contract.limit_low, fitted.contract.limit_high)
 
 

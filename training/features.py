@@ -149,11 +149,25 @@ def add_features(
         targets = hist + np.arange(horizon)
         row(f"{name}", graph.gather(series, targets))
         smooth: dict[int, str] = {}
+        # Running sums: means over a day around each step would otherwise be gathered value by value.
+        recently = graph.gather(series, hist + np.arange(-2 * day, horizon))
+        centred = graph.sub(recently, graph.const(scales.known_mean[column]))
+        sums = graph.op("CumSum", graph.finite_or(centred, zero), graph.ints([0]))
+        counts = graph.op("CumSum", graph.known(recently), graph.ints([0]))
         for hours in (3, 24):
             width = min(hours * per_hour, day)
-            span = (hist + steps)[:, None] - np.arange(width)[None]
-            part = graph.gather(series, span)
-            smooth[hours] = graph.weighted_mean(graph.finite_or(part, zero), graph.known(part), 1)
+            last = 2 * day + steps
+            count, total = (
+                graph.sub(graph.gather(each, last), graph.gather(each, last - width))
+                for each in (counts, sums)
+            )
+            mean = graph.op("Div", total, graph.op("Max", count, graph.const(1.0)))
+            smooth[hours] = graph.op(
+                "Where",
+                graph.op("Greater", count, zero),
+                graph.add(mean, graph.const(scales.known_mean[column])),
+                graph.const(float("nan")),
+            )
             row(f"{name}_mean_{hours}h", graph.gather(smooth[hours], ahead))
         row(
             f"{name}_change_1d",

@@ -16,10 +16,9 @@ from agent.inference.record import MIXES
 from training.clean import default_limits, learnable
 from training.dataset import Frame
 from training.export import export
-from training.features import Scales
-from training.fitted import Fitted, network_predict, tree_predict
+from training.fitted import Fitted, Members, mixed, predictions, tree_predict
+from training.members import add_others, choose_weights, sampled
 from training.metrics import coverage, pinball
-from training.network import Network, NetworkSize, scaling, train_network
 from training.trees import GRID, TreeSize, train_trees
 from training.windows import FeatureSet, Windows, compute_features, find_scales, make_windows
 
@@ -29,9 +28,6 @@ Index = NDArray[np.int64]
 Tick = Callable[[str], None]
 
 BLOCK_H = 6
-# Horizon steps taken from each origin for the trees; neighbours carry almost the same information.
-ROWS_PER_ORIGIN = 24
-MAX_TREE_ROWS = 110_000
 # What is kept of each origin to draw those from, and how many origins: bounds memory at years of 5 min data.
 KEEP_STEPS = 48
 MAX_LEARN_ORIGINS = 9_000
@@ -133,7 +129,7 @@ def fit(
     seed: int,
     quick: bool,
     holidays: Collection[date] = (),
-    parts: Collection[str] = ("trees", "network"),
+    parts: Collection[str] = ("trees", "others"),
     tick: Tick = lambda _: None,
 ) -> tuple[Fitted, Windows]:
     """Choose sizes and shares on the last part of the training span, then train on all of it."""
@@ -148,28 +144,25 @@ def fit(
     spoiled = compute_features(
         windows, scales, learn[::5], seed=seed + 1, fault_share=1.0, keep_steps=KEEP_STEPS
     )
+    judge_days = float(judge[-1] - judge[0]) / contract.steps_per_day + 1.0
     tick("features")
     train_set = _join(learn_set, spoiled)
-    size, on_trial_trees, tree_judged = _choose_size(
-        train_set, judge_set, GRID[:1] if quick else GRID, seed, tick
-    )
-    net_size, members = (NetworkSize(hidden=32, epochs=4), 1) if quick else (NetworkSize(), 3)
-    net_judged = tree_judged
-    share = 0.0
-    on_trial: tuple[Network, ...] = ()
-    if "network" in parts:
-        on_trial = _networks(train_set, scales, net_size, seed, members)
-        net_judged = network_predict(on_trial, judge_set, scales)
-        share = _choose_share(judge_set.truth, tree_judged, net_judged) if "trees" in parts else 1.0
-        tick("network on trial")
-    mixed = np.sort((1 - share) * tree_judged + share * net_judged, axis=2)
-    offsets = _static_offsets(judge_set.truth, mixed, frame.step_s)
+    size, trial_trees = _choose_size(train_set, judge_set, GRID[:1] if quick else GRID, seed, tick)
+    tree_judged = np.sort(tree_predict(trial_trees, judge_set), axis=2)
+    trial, weights = Members(tuple(trial_trees)), (1.0, 0.0, 0.0)
+    if "others" in parts:
+        trial = add_others(trial, train_set, scales, seed=seed, quick=quick)
+        tick("others on trial")
+        weights = choose_weights(judge_set.truth, predictions(trial, judge_set, scales), days=judge_days)
+    judged = mixed(trial, weights, judge_set, scales)
+    offsets = _static_offsets(judge_set.truth, judged, frame.step_s)
     everything = _join(_join(learn_set, judge_set.thinned(KEEP_STEPS, seed)), spoiled)
-    boosters = train_trees(*_sampled(everything, seed)[:2], size, seed=seed)
+    members = Members(tuple(train_trees(*sampled(everything, seed)[:2], size, seed=seed)))
     tick("trees")
-    networks = _networks(everything, scales, net_size, seed, members) if share > 0 else ()
-    tick("network")
-    calibrated = np.sort(mixed + offsets, axis=2)
+    if "others" in parts:
+        members = add_others(members, everything, scales, seed=seed, quick=quick, weights=weights)
+        tick("others")
+    calibrated = np.sort(judged + offsets, axis=2)
     most = min(12 if quick else 40, len(judge))
     picked = np.unique(np.linspace(0, len(judge) - 1, most).astype(np.int64))
 
@@ -178,19 +171,17 @@ def fit(
         less = compute_features(
             windows, scales, judge[picked], seed=seed, blind_steps=blind_steps, without_known=without_known
         )
-        said = (1 - share) * tree_predict(on_trial_trees, less)
-        if share > 0:
-            said = said + share * network_predict(on_trial, less, scales)
-        return np.sort(np.sort(said, axis=2) + offsets, axis=2)
+        return np.sort(mixed(trial, weights, less, scales) + offsets, axis=2)
 
     day = contract.steps_per_day
     metrics = {
         "judge_pinball": pinball(judge_set.truth.astype(np.float64), calibrated),
         "judge_coverage": coverage(judge_set.truth.astype(np.float64), calibrated),
-        "judge_trees_pinball": pinball(judge_set.truth.astype(np.float64), np.sort(tree_judged, axis=2)),
-        "judge_network_pinball": pinball(judge_set.truth.astype(np.float64), net_judged),
+        "judge_trees_pinball": pinball(judge_set.truth.astype(np.float64), tree_judged),
         "judge_origins": float(len(judge)),
-        "network_share": share,
+        "judge_days": judge_days,
+        "residual_share": weights[1],
+        "network_share": weights[2],
         "ratio_naive": _ratio_naive(windows, judge[picked], judge_set.truth[picked], calibrated[picked]),
         "ratio_naive_blind": _ratio_naive(
             windows, judge[picked], judge_set.truth[picked], with_loss(blind_steps=day), blind_steps=day
@@ -204,9 +195,8 @@ def fit(
         "trees": float(size.trees),
         "leaves": float(size.leaves),
     }
-    tree_offsets = _static_offsets(judge_set.truth, np.sort(tree_judged, axis=2), frame.step_s)
-    fitted = Fitted(contract, scales, tuple(boosters), networks, share, offsets, metrics, tree_offsets)
-    return fitted, windows
+    tree_offsets = _static_offsets(judge_set.truth, tree_judged, frame.step_s)
+    return Fitted(contract, scales, members, weights, offsets, metrics, tree_offsets), windows
 
 
 def split_origins(frame: Frame, contract: Contract, end_row: int, *, quick: bool) -> tuple[Index, Index]:
@@ -282,61 +272,20 @@ def _mix_ratios(windows: Windows, judge: Index, truth: F32, quantiles: Array) ->
     }
 
 
-def _sampled(features: FeatureSet, seed: int) -> tuple[F32, F32, F32]:
-    """Rows, targets and bases of a few horizon steps of each origin."""
-    count, horizon, width = features.rows.shape
-    rng = np.random.default_rng(seed)
-    per_origin = min(horizon, max(4, min(ROWS_PER_ORIGIN, MAX_TREE_ROWS // count)))
-    pick = rng.integers(0, horizon, size=(count, per_origin))
-    origin = np.arange(count)[:, None]
-    return (
-        features.rows[origin, pick].reshape(-1, width),
-        features.truth[origin, pick].reshape(-1),
-        features.base[origin, pick].reshape(-1),
-    )
-
-
 def _choose_size(
     train: FeatureSet, judge: FeatureSet, grid: Sequence[TreeSize], seed: int, tick: Tick
-) -> tuple[TreeSize, list[lgb.Booster], Array]:
-    rows, target, _ = _sampled(train, seed)
-    best: tuple[float, TreeSize, list[lgb.Booster], Array] | None = None
+) -> tuple[TreeSize, list[lgb.Booster]]:
+    rows, target, _ = sampled(train, seed)
+    best: tuple[float, TreeSize, list[lgb.Booster]] | None = None
     for size in grid:
         boosters = train_trees(rows, target, size, seed=seed)
-        predicted = tree_predict(boosters, judge)
-        score = pinball(judge.truth.astype(np.float64), np.sort(predicted, axis=2))
+        score = pinball(judge.truth.astype(np.float64), np.sort(tree_predict(boosters, judge), axis=2))
         tick(f"trees {size.trees}x{size.leaves}")
         # The first, smallest setting is left only for a clear gain: the slice is short.
         if best is None or score < best[0] * (0.99 if best[1] is grid[0] else 1.0):
-            best = (score, size, boosters, predicted)
+            best = (score, size, boosters)
     assert best is not None
-    return best[1], best[2], best[3]
-
-
-def _networks(
-    features: FeatureSet, scales: Scales, size: NetworkSize, seed: int, members: int
-) -> tuple[Network, ...]:
-    trained = []
-    shared = scaling(_sampled(features, seed + 100)[0])
-    for member in range(members):
-        rows, target, base = _sampled(features, seed + 100 + member)
-        keep = np.isfinite(target)
-        scaled = ((target[keep] - scales.y_mean) / scales.y_scale).astype(np.float32)
-        trained.append(
-            train_network(rows[keep], base[keep], scaled, size, seed=seed + member, scaled_by=shared)
-        )
-    return tuple(trained)
-
-
-def _choose_share(truth: F32, trees: Array, network: Array) -> float:
-    """The network's share: a quarter or a half; without it or most of it only for a clear gain on the slice."""
-    scores = {
-        share: pinball(truth.astype(np.float64), np.sort((1 - share) * trees + share * network, axis=2))
-        for share in (0.0, 0.25, 0.5, 0.75)
-    }
-    usual = min((0.25, 0.5), key=lambda share: scores[share])
-    best = min(scores, key=lambda share: scores[share])
-    return best if scores[best] < 0.98 * scores[usual] else usual
+    return best[1], best[2]
 
 
 def _static_offsets(truth: F32, quantiles: Array, step_s: int) -> Array:

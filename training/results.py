@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.errors import DataError
 from training.jobs import JobResult
 
-_METRICS = ("ratio_naive", "judge_pinball", "judge_coverage", "network_share")
+_METRICS = ("ratio_naive", "judge_pinball", "judge_coverage", "residual_share", "network_share")
 COLUMNS = ("site", "target", "model", "model_sha256", *_METRICS, "tries", "cpu_s", "error", "fix")
 
 

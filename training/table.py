@@ -43,6 +43,19 @@ def read_table(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
 
 def numeric(column: "pd.Series[float]") -> Column:
     """The column as numbers, NaN where there is none; a text column as the rank of its values."""
+    numbers = _read_numbers(column)
+    if not np.isnan(numbers).all():
+        return numbers
+    codes = pd.Categorical(column).codes.astype(np.float64)
+    return np.asarray(np.where(codes < 0, np.nan, codes), dtype=np.float64)
+
+
+def is_numbers(column: "pd.Series[float]") -> bool:
+    """False for a column of text; an empty one counts as numbers that are all missing."""
+    return bool(np.isfinite(_read_numbers(column)).any() or column.isna().all())
+
+
+def _read_numbers(column: "pd.Series[float]") -> Column:
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     as_number = pd.to_numeric(column, errors="coerce")
@@ -57,10 +70,7 @@ def numeric(column: "pd.Series[float]") -> Column:
             as_number = pd.to_numeric(
                 column.astype(str).str.extract(r"^\s*([+-]?[\d.]+)")[0], errors="coerce"
             )
-    if as_number.notna().any():
-        return np.asarray(as_number.to_numpy(dtype=np.float64))
-    codes = pd.Categorical(column).codes.astype(np.float64)
-    return np.asarray(np.where(codes < 0, np.nan, codes), dtype=np.float64)
+    return np.asarray(as_number.to_numpy(dtype=np.float64))
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -27,6 +27,10 @@ Array = NDArray[np.float64]
 LOSES_AT = 1.10
 # What is issued is a mix of model and naive rule. The file's own trial counts like that many forecasts on site.
 TRIAL_WEIGHT = 10.0
+# A trial of so many days says half of what is believed of a share; the rest is what holds without a trial: the model
+# is no better than the naive rule, and their mean 7 % better than either, since they err differently.
+TRIAL_DAYS = 14.0
+MEAN_GAINS = 0.28
 # Another mix must be that much better, as a share of the naive rule's loss: no swinging to and fro.
 MIX_GAIN = 0.003
 MIN_JUDGED = 6
@@ -263,7 +267,7 @@ class Forecaster:
             self._share = MIXES[best] if scores.mix_ratios[best] <= TRIAL_RATIO else 0.0
             said.append("drift")
         elif scores.mix_judged:
-            self._share = _share_by_record(self._share, trial_ratios(self.model), scores)
+            self._share = _share_by_record(self._share, _believed(self.model), scores)
         if self._share == 0.0:
             return False, said or ["lost_its_trial"]
         age_d = (at - self.model.trained_to_at).total_seconds() / 86_400
@@ -315,16 +319,24 @@ def trial_ratios(model: Model) -> tuple[float, ...]:
 
 def _share_by_trial(model: Model | None) -> float:
     """The model's share to begin with: none, unless it or a mix beat the naive rule clearly."""
-    if model is None:
+    if model is None or min(trial_ratios(model)) > TRIAL_RATIO:
         return 0.0
-    ratios = trial_ratios(model)
-    return MIXES[int(np.argmin(ratios))] if min(ratios) <= TRIAL_RATIO else 0.0
+    return MIXES[int(np.argmin(_believed(model)))]
 
 
-def _share_by_record(share: float, trial: tuple[float, ...], scores: Scores) -> float:
+def _believed(model: Model) -> Array:
+    """What to expect of each of MIXES on site: the trial's ratio as far as its days go."""
+    days = float(json.loads(model.meta.get("fc.metrics", "{}")).get("judge_days", np.inf))
+    share = np.array(MIXES)
+    without_trial = 1.0 - MEAN_GAINS * share * (1.0 - share)
+    trust = 1.0 / (1.0 + TRIAL_DAYS / days)
+    return np.asarray(trust * np.array(trial_ratios(model)) + (1.0 - trust) * without_trial)
+
+
+def _share_by_record(share: float, trial: Array, scores: Scores) -> float:
     """The share that the trial and the last weeks on site together speak for."""
     weight = scores.mix_judged / (scores.mix_judged + TRIAL_WEIGHT)
-    losses = weight * np.array(scores.mix_ratios) + (1 - weight) * np.array(trial)
+    losses = weight * np.array(scores.mix_ratios) + (1 - weight) * trial
     best = int(np.argmin(losses))
     return MIXES[best] if losses[best] < losses[MIXES.index(share)] - MIX_GAIN else share
 

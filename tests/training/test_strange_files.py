@@ -169,6 +169,13 @@ def test_what_makes_no_sense_is_refused_with_a_fix(tmp_path, step_s, options, to
     assert told in error.value.fix
 
 
+def test_a_target_of_text_is_refused_and_shown(tmp_path):
+    path = write(tmp_path / "d.csv", ["2024-01-01 00:00", "2024-01-01 00:15"], ["on", "off"])
+
+    with pytest.raises(DataError, match="holds text, such as 'on'"):
+        read(path)
+
+
 # What a hidden series may look like: each must end with finite, ordered quantiles for every origin and step.
 DAYS = 40
 ODD = {

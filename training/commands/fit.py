@@ -146,6 +146,6 @@ def _job(options: argparse.Namespace, site: Path | None, name: str) -> FitJob:
 def _outcome(result: JobResult) -> str:
     if result.error is not None:
         return f"failed: {result.error}; {result.fix}"
-    shown = ("ratio_naive", "judge_coverage", "network_share", "leaves", "trees")
+    shown = ("ratio_naive", "judge_coverage", "residual_share", "network_share", "leaves", "trees")
     said = ", ".join(f"{name} {result.metrics[name]:.3g}" for name in shown if name in result.metrics)
     return f"{result.model}  {said}"
