@@ -96,6 +96,10 @@ class ZoneModel(Part):
         description="How much further at full output: a proportional thermostat's band.",
     )
     cooling_slope_k: float = Field(default=0.0, ge=0, le=3, description="Likewise in cooling.")
+    heating_least_k: float = Field(
+        default=-1.0, ge=-1, le=1, description="Droop at low output at least, where a unit starts and stops."
+    )
+    cooling_least_k: float = Field(default=-1.0, ge=-1, le=1, description="Likewise in cooling.")
     heating_swing_k: float = Field(
         default=0.0,
         ge=0,

@@ -15,9 +15,9 @@ from agent.planner.hvac_model import BoolArray, FloatArray
 from agent.planner.hvac_past import SitePast, UnitPast, setpoints_in_force
 
 # The air is beyond the set-point by less than the droop for this share of the time. A tenth of a kelvin on the
-# set-point costs about 0.1 kWh an hour in a hall, out of comfort 20 kWh a kelvin hour: a swing may pass the edge
-# of the band for a tenth of the time.
-DROOP_QUANTILE = 0.9
+# set-point costs about 0.1 kWh an hour in a hall of 40 kW, and a tenth of a kelvin out of comfort 2 kWh an hour: there a
+# swing may pass the edge of the band for a twentieth of the time, in larger halls, whose comfort weighs more, for less.
+DROOP_QUANTILE = 0.97
 LEAST_SAMPLES = 12
 LEAST_SLOPE_SAMPLES = 48
 LEAST_SHARE_SPREAD = 0.04
@@ -26,6 +26,7 @@ DROOP_LIMITS_K = (-0.8, 0.6)
 MOST_SLOPE_K = 1.5
 FULL_SHARE = 0.95
 DEFAULT_DROOP_K = 0.1
+LOW_SHARE = 0.3  # below, units start and stop: the air swings by the dead-band, whatever the line says
 USUAL_SHARE = 0.5  # of its output, where a plan does not say what a unit will give
 SLOPE_STEP_K = 0.2  # a set-point does not follow each breath of the load
 
@@ -53,9 +54,13 @@ def droops(name: str, zone: Zone, past: SitePast, unit: UnitPast) -> dict[str, f
         if rest.size >= LEAST_SAMPLES:
             half, most = np.quantile(rest, (0.5, DROOP_QUANTILE))
             droop, swing = float(np.clip(most, *DROOP_LIMITS_K)), float(np.clip(most - half, 0.0, 1.0))
+        low_looks = swings[(share[rows] < LOW_SHARE)[:, None] & (np.abs(swings) < 1.0)]
+        least = DEFAULT_DROOP_K if slope > 0.0 else -1.0
+        if slope > 0.0 and low_looks.size >= LEAST_SLOPE_SAMPLES:
+            least = float(np.clip(np.quantile(low_looks, DROOP_QUANTILE), *DROOP_LIMITS_K))
         out |= {
             f"{kind}_{what}_k": round(value, 2)
-            for what, value in (("droop", droop), ("slope", slope), ("swing", swing))
+            for what, value in (("droop", droop), ("slope", slope), ("swing", swing), ("least", least))
         }
     return out
 
@@ -91,9 +96,10 @@ def ramp_k(model: ZoneModel, planned: PlannedAir, people: BoolArray) -> tuple[Fl
     led = ~people
     up = led & (rise > 0.0) & (planned.share > 0.0) & (planned.share < FULL_SHARE)
     down = led & (rise < 0.0) & (planned.share < 0.0) & (planned.share > -FULL_SHARE)
-    heats = min(1.0, model.heating_slope_k) * np.where(up, rise, 0.0)
-    cools = min(1.0, model.cooling_slope_k) * np.where(down, -rise, 0.0)
-    return heats + model.heating_swing_k * up, cools + model.cooling_swing_k * down
+    # One that switches on and off gives all or nothing either way: told later, it would only be late.
+    heats = min(1.0, model.heating_slope_k) * np.where(up, rise + model.heating_swing_k, 0.0)
+    cools = min(1.0, model.cooling_slope_k) * np.where(down, -rise + model.cooling_swing_k, 0.0)
+    return heats, cools
 
 
 def droop_at(model: ZoneModel, share: FloatArray | None, steps: int) -> tuple[FloatArray, FloatArray]:
@@ -108,9 +114,14 @@ def droop_at(model: ZoneModel, share: FloatArray | None, steps: int) -> tuple[Fl
         around = np.stack([padded[:-2], padded[1:-1], padded[2:]])
         heats, cools = np.clip(around, 0.0, 1.0).max(axis=0), np.clip(-around, 0.0, 1.0).max(axis=0)
     return (
-        model.heating_droop_k + _stepped(model.heating_slope_k * heats),
-        model.cooling_droop_k + _stepped(model.cooling_slope_k * cools),
+        _droop_k(heats, model.heating_droop_k, model.heating_slope_k, model.heating_least_k),
+        _droop_k(cools, model.cooling_droop_k, model.cooling_slope_k, model.cooling_least_k),
     )
+
+
+def _droop_k(share: FloatArray, droop_k: float, slope_k: float, least_k: float) -> FloatArray:
+    line = droop_k + _stepped(slope_k * share)
+    return np.where(share < LOW_SHARE, np.maximum(line, least_k), line)
 
 
 def _stepped(kelvins: FloatArray) -> FloatArray:

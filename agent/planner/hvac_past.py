@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config.site import Hvac, Unit, Zone
-from agent.planner.hvac_model import BoolArray, FloatArray, cooling_cop, heating_cop
+from agent.planner.hvac_model import (
+    BoolArray,
+    FloatArray,
+    cooling_capacity_kw,
+    cooling_cop,
+    heating_capacity_kw,
+    heating_cop,
+)
 
 STEP_S = 900.0
 LOOK_S = 300  # three looks at the air in each step
@@ -23,6 +30,8 @@ BRIDGED_STEPS = 4  # a gap of up to an hour is bridged
 LEAST_COIL_SHARE = 0.02  # of the nameplate's electrical power; less is standby and noise
 IDLE_K = 0.5  # no thermostat calls this far inside its set-points
 LEAST_IDLE_STEPS = 8
+FAR_K = 1.0  # so far beyond its set-point a thermostat calls for all there is
+LEAST_FULL_STEPS = 6
 OPEN_DAMPER_K = 0.35  # a zone so near its set-point still takes air from a unit that runs
 
 
@@ -102,12 +111,13 @@ def unit_past(
     extra_heat = np.where(people, 0.0, fan / max(unit.heating_kw, 1e-6)) if unit.heating_kw else 0.0
     heat = np.where(heats, coil / (1.0 / heat_cop + extra_heat), -coil / (1.0 / cool_cop + extra_cool))
     split = _split(zones, past, heats)
+    hot, cold = far_off(zones, past)
     return UnitPast(
         {zone: heat * split[zone] for zone in zones},
         fan,
         standby,
-        _reached(-heat, unit.cooling_kw),
-        _reached(heat, unit.heating_kw),
+        _capacity(-heat, cooling_capacity_kw(unit, outdoor), unit.cooling_kw, hot & ~heats),
+        _capacity(heat, heating_capacity_kw(unit, outdoor), unit.heating_kw, cold & heats),
     )
 
 
@@ -186,8 +196,31 @@ def _split(zones: Mapping[str, Zone], past: SitePast, heats: BoolArray) -> dict[
     }
 
 
-def _reached(heat_kw: FloatArray, nameplate_kw: float) -> float:
-    """Capacity by nameplate, or what was seen where that is more."""
+def far_off(zones: Mapping[str, Zone], past: SitePast) -> tuple[BoolArray, BoolArray]:
+    """Steps in which every zone is far above its cooling set-point (below its heating one), as it was a step before."""
+    hot, cold = np.ones((2, past.size), dtype=np.bool_)
+    for name, zone in zones.items():
+        low, high = setpoints_in_force(name, zone, past)
+        air = past.temp_degc[name]
+        hot &= air > high + FAR_K
+        cold &= air < low - FAR_K
+    first = np.zeros(1, dtype=np.bool_)
+    return hot & np.concatenate([first, hot[:-1]]), cold & np.concatenate([first, cold[:-1]])
+
+
+def _capacity(
+    heat_kw: FloatArray, by_nameplate_kw: FloatArray, nameplate_kw: float, called: BoolArray
+) -> float:
+    """Capacity at the nameplate's conditions, [kW]: what was given while all of it was called for.
+
+    By nameplate, or what was seen where that is more, as long as that has not been seen.
+    """
+    if nameplate_kw <= 0:
+        return 0.0
+    full = called & np.isfinite(heat_kw) & (heat_kw > 0)
+    if int(full.sum()) >= LEAST_FULL_STEPS:
+        share = float(np.median(heat_kw[full] / by_nameplate_kw[full]))
+        return nameplate_kw * min(max(share, 0.5), 1.5)
     seen = heat_kw[np.isfinite(heat_kw)]
     most = float(np.quantile(seen, 0.998)) if seen.size else 0.0
-    return max(nameplate_kw, most) if nameplate_kw > 0 else 0.0
+    return max(nameplate_kw, most)

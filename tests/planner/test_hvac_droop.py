@@ -42,8 +42,10 @@ def test_a_proportional_thermostat_is_told_more_the_more_its_unit_has_to_give():
     assert found["heating_slope_k"] == pytest.approx(1.0, abs=0.02)
     assert found["heating_droop_k"] == pytest.approx(-0.25, abs=0.02)
     model = ZoneModel.model_validate({"air_kwh_per_k": 3.0, "ua_kw_per_k": 1.0, **found})
-    light, heavy = (droop_at(model, np.full(4, s), 4)[0][0] for s in (0.2, 0.8))
+    idle, light, heavy = (droop_at(model, np.full(4, s), 4)[0][0] for s in (0.0, 0.4, 1.0))
     assert heavy - light == pytest.approx(0.6, abs=0.01)
+    # Where it starts and stops, the line is not believed: no less than was seen at low output.
+    assert idle >= -0.25 + 0.1
 
 
 def test_a_thermostat_that_only_swings_has_no_slope_whatever_its_unit_gives():
@@ -54,7 +56,7 @@ def test_a_thermostat_that_only_swings_has_no_slope_whatever_its_unit_gives():
 
     assert found["heating_slope_k"] == 0.0
     assert 0.2 < found["heating_droop_k"] < 0.4
-    assert found["heating_swing_k"] == pytest.approx(0.32, abs=0.06)
+    assert found["heating_swing_k"] == pytest.approx(0.38, abs=0.05)
 
 
 def test_air_led_up_before_people_come_is_told_where_it_shall_be_in_the_middle_of_each_step():
