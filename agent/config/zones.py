@@ -104,7 +104,7 @@ class ZoneModel(Part):
         default=0.0,
         ge=0,
         le=1,
-        description="Part of the droop that nine tenths of the looks need, half do not.",
+        description="Part of the droop that 97 % of the looks need, half do not.",
     )
     cooling_swing_k: float = Field(default=0.0, ge=0, le=1, description="Likewise in cooling.")
     heat_lag_share: float = Field(
