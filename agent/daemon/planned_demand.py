@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,11 +18,13 @@ from agent.inference.series import Series
 # What is drawn beyond the plan's demand is taken to go on: smoothed so, and fading so over the day ahead.
 _BEYOND_S = 900.0
 _BEYOND_FADES_S = 7200.0
+# A line that has not come so long after its time does not come.
+_LATE_S = 1200.0
 # Loads are learned anew so often, and whenever the plan changes.
 _LEARN_EVERY_S = 6 * 3600.0
 _GRID_MIN = 30 * 60
 # Machines are chosen once a minute: a start is ordered this long before it must be, at the latest.
-_AHEAD_S = 180.0
+_AHEAD_S = 300.0
 # 10 % and 90 % of a normal distribution.
 _Z90 = 1.2816
 
@@ -37,6 +40,7 @@ class PlannedDemand:
         self._grid_s = 0.0
         self._beyond_m3_min: float | None = None
         self._seen_s: float | None = None
+        self._past: deque[tuple[float, float]] = deque()
 
     def learn(self, history: Series | None, at: datetime) -> None:
         """Learn the lines' loads where that is due."""
@@ -57,6 +61,13 @@ class PlannedDemand:
         if expected is None or math.isnan(expected[0]):
             return
         beyond = demand_m3_min - float(expected[0])
+        self._past.append((at_s, float(expected[0])))
+        while at_s - self._past[0][0] > _LATE_S or self._past[0][0] > at_s:
+            self._past.popleft()
+        rising = float(expected[0]) > min(value for _, value in self._past) + self._noise_m3_min
+        if rising and self._beyond_m3_min is not None and beyond < self._beyond_m3_min:
+            # The line is late, not gone: its machines wait.
+            return
         if self._beyond_m3_min is None or last_s is None or not 0.0 <= at_s - last_s <= 600.0:
             self._beyond_m3_min = beyond
         else:
@@ -103,6 +114,10 @@ class PlannedDemand:
         spread = _Z90 * loads.error
         quantiles = np.column_stack([np.maximum(median - spread, 0.0), median, median + spread])
         return replace(other, quantiles=quantiles, source="production-plan")
+
+    @property
+    def _noise_m3_min(self) -> float:
+        return 0.0 if self.loads is None else 2.0 * self.loads.error
 
     def _minutes(self, at_s: float, count: int) -> Array | None:
         """The plan's demand of the next minutes, from a grid that is made about twice a day."""

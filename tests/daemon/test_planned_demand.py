@@ -48,7 +48,7 @@ def test_nothing_is_said_before_the_present_was_seen_or_without_what_lines_draw(
 
 
 def test_slow_machine_sees_a_line_when_it_must_be_started_and_not_before():
-    # Delivers after 5 min, ordered up to 3 min early: a line that comes in 12 minutes is not its matter yet.
+    # Delivers after 5 min, ordered up to 5 min early: a line that comes in 12 minutes is not its matter yet.
     early, due = planned(12), planned(6)
     for each in (early, due):
         each.see(NOW.timestamp(), 5.0)
@@ -78,6 +78,20 @@ def test_what_is_drawn_beyond_the_plan_is_taken_to_go_on():
 
     assert steps[0] == pytest.approx(7.0, abs=0.1)
     assert steps[4] == pytest.approx(17.0, abs=0.1)
+
+
+def test_line_that_is_late_is_waited_for_and_one_that_does_not_come_is_given_up():
+    # Planned for 8:50; at 9:00 and at 10:00 it has not come.
+    each = planned(-10)
+    for second in range(0, 3 * 3600, 10):
+        each.see((NOW - timedelta(hours=1)).timestamp() + second, 5.0)
+        if second == 3600:
+            late = each.steps(NOW.timestamp(), STEPS, QUICK_S)
+
+    gone = each.steps((NOW + timedelta(hours=2)).timestamp(), STEPS, QUICK_S)
+
+    assert late[0] == pytest.approx(15.0, abs=0.3)
+    assert gone[0] == pytest.approx(5.0, abs=0.3)
 
 
 def test_plan_makes_the_days_forecast_as_far_as_it_reaches():
