@@ -12,6 +12,7 @@ import numpy as np
 from agent.clock import Clock
 from agent.config.site import Site
 from agent.control.gate import Gate, allow_list
+from agent.daemon.actuation import Actuation
 from agent.daemon.comfort import HvacRuntime
 from agent.daemon.known import known_ahead
 from agent.daemon.life import LifeSigns
@@ -25,7 +26,7 @@ from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
 from agent.daemon.runtime import StationRuntime, station_runtimes
 from agent.daemon.site_power import beside_stations
-from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, WriteResult, unknown
+from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, unknown
 from agent.drivers.base import Driver
 from agent.inference.model import Model
 from agent.log import get_logger
@@ -60,7 +61,6 @@ class Daemon:
         self.site, self.clock, self.drivers = site, clock, dict(drivers)
         self.history, self.ledger, self.reporter = history, ledger, reporter
         allowed = allow_list(site)
-        self.gate = Gate(allowed, site.points)
         self.production = production
         self._production_version = 0
         self.stations = station_runtimes(site, allowed, models or {}, forecasters)
@@ -78,9 +78,14 @@ class Daemon:
         self._jobs: set[asyncio.Task[None]] = set()
         if self.hvac is not None and plan_in_thread:
             self.hvac.defer = self._defer_zones
-        self._write_faults: dict[str, str] = {}
         self._failure: BaseException | None = None
         self.signs = LifeSigns()
+        self._actuation = Actuation(
+            Gate(allowed, site.points),
+            self.drivers,
+            self.signs,
+            None if self.hvac is None else self.hvac.wrote,
+        )
         self.snapshot: Snapshot | None = None
         self.ticks = 0
         self.late_ticks = 0
@@ -167,7 +172,7 @@ class Daemon:
             for runtime in self.stations.values()
         }
         self.history.record(Snapshot(snapshot.at, {**snapshot.readings, **derived, **modes}))
-        await self._actuate(snapshot, commands, events)
+        await self._actuation.out(snapshot, commands, events, self.clock.now())
         if self._nightly.due(snapshot.at):
             for runtime in self.stations.values():
                 # Weeks of minutes are read: not in a tick that steers.
@@ -194,7 +199,7 @@ class Daemon:
         if self.hvac is not None:
             commands += self.hvac.hand_back(snapshot)
         events: list[tuple[str, datetime, dict[str, object]]] = []
-        await self._actuate(Snapshot(now, snapshot.readings), commands, events)
+        await self._actuation.out(Snapshot(now, snapshot.readings), commands, events, self.clock.now())
         await asyncio.gather(*(driver.release() for driver in self.drivers.values()))
         self.history.flush()
         events.append(("agent_stopped", now, {"reason": reason, "ticks": self.ticks}))
@@ -335,76 +340,6 @@ class Daemon:
             for each in planned:
                 each.planning = False
         self.ledger.append_all(_adopted(planned, plans))
-
-    async def _actuate(
-        self,
-        snapshot: Snapshot,
-        commands: list[Command],
-        events: list[tuple[str, datetime, dict[str, object]]],
-    ) -> None:
-        now = self.clock.now()
-        passed, refusals = self.gate.check(commands, now)
-        for refusal in refusals:
-            self._fault(refusal.subject, f"{refusal.wish}: {refusal.rule}", "command_refused", events, now)
-        by_device: dict[str, list[Command]] = {}
-        for command in passed:
-            by_device.setdefault(command.tag.partition(".")[0], []).append(command)
-        results: list[list[WriteResult]] = await asyncio.gather(
-            *(self.drivers[device].write(batch) for device, batch in by_device.items())
-        )
-        for batch, outcome in zip(by_device.values(), results, strict=True):
-            for command, result in zip(batch, outcome, strict=True):
-                self._account(command, result, snapshot, events, now)
-
-    def _account(
-        self,
-        command: Command,
-        result: WriteResult,
-        snapshot: Snapshot,
-        events: list[tuple[str, datetime, dict[str, object]]],
-        now: datetime,
-    ) -> None:
-        if not result.ok:
-            self._fault(command.tag, f"write {command.value}: {result.error}", "write_failed", events, now)
-            return
-        self.gate.written(command.tag, now)
-        self.signs.wrote(command.tag, now)
-        self._write_faults.pop(command.tag, None)
-        if self.hvac is not None:
-            self.hvac.wrote(command.tag, command.value)
-        if command.reason == "alive":
-            return
-        before = snapshot.value(command.tag)
-        events.append(
-            (
-                "command_written",
-                now,
-                {
-                    "tag": command.tag,
-                    "value": command.value,
-                    "before": before,
-                    "read_back": result.read_back,
-                    "reason": command.reason,
-                    "plan": command.plan_id,
-                },
-            )
-        )
-        log.debug("command_written", tag=command.tag, value=command.value, reason=command.reason)
-
-    def _fault(
-        self,
-        tag: str,
-        text: str,
-        event: str,
-        events: list[tuple[str, datetime, dict[str, object]]],
-        now: datetime,
-    ) -> None:
-        """Say a fault once, until it is gone or another."""
-        if self._write_faults.get(tag) == event + text:
-            return
-        self._write_faults[tag] = event + text
-        events.append((event, now, {"tag": tag, "what": text}))
-        log.warning(event, tag=tag, what=text)
 
     def _look_at_production(
         self,
