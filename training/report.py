@@ -13,11 +13,19 @@ from matplotlib.figure import Figure
 
 from agent.errors import DataError
 
-COLUMNS = ("pinball", "wql", "wape", "mase", "coverage_80", "bias", "width")
+COLUMNS = {
+    "pinball": "pinball",
+    "wql": "WQL",
+    "wape": "WAPE",
+    "mase": "MASE",
+    "coverage_80": "inside the band",
+    "bias": "bias",
+    "width": "band's width",
+}
 STYLE = (
     "body{font:15px/1.5 system-ui;max-width:62rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}"
     "td,th{padding:.3rem .7rem;border-bottom:1px solid #ccc;text-align:right}td:first-child,th:first-child"
-    "{text-align:left}img{max-width:100%}"
+    "{text-align:left}img{max-width:100%}.best td{font-weight:600}"
 )
 
 
@@ -39,7 +47,9 @@ def write_report(scores_path: Path, predictions_path: Path, truth_csv: "pd.Serie
             f"trained before {html.escape(scores['train_end'])}. Smaller pinball is better; the band should cover 80 %.</p>"
         ),
         _table(models),
-        _image(_fan(predictions, truth_csv, list(models)[-1])),
+        f"<h2>Some days of {html.escape(list(models)[-1])}</h2><p>Times are UTC.</p>",
+        _image(_fan(predictions, truth_csv, list(models)[-1], scores.get("unit") or "")),
+        "<h2>Error by distance</h2>",
         _image(_blocks(models)),
     ]
     page = f"<!doctype html><meta charset=utf-8><title>Forecast report</title><style>{STYLE}</style>{''.join(body)}"
@@ -47,15 +57,23 @@ def write_report(scores_path: Path, predictions_path: Path, truth_csv: "pd.Serie
 
 
 def _table(models: dict[str, dict[str, Any]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("model", *COLUMNS))
+    head = "".join(f"<th>{name}</th>" for name in ("model", *COLUMNS.values()))
+    known = [values["pinball"] for values in models.values() if values["pinball"] is not None]
     rows = []
     for name, values in models.items():
-        cells = "".join(f"<td>{values[column]:.4g}</td>" for column in COLUMNS)
-        rows.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
+        best = ' class="best"' if known and values["pinball"] == min(known) else ""
+        cells = "".join(f"<td>{_figure_text(column, values[column])}</td>" for column in COLUMNS)
+        rows.append(f"<tr{best}><td>{html.escape(name)}</td>{cells}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _fan(predictions: pd.DataFrame, truth: "pd.Series[float]", model: str) -> Figure:
+def _figure_text(column: str, value: float | None) -> str:
+    if value is None:  # such as MASE of a series that never changes
+        return "–"
+    return f"{value:.1%}" if column == "coverage_80" else f"{value:.4g}"
+
+
+def _fan(predictions: pd.DataFrame, truth: "pd.Series[float]", model: str, unit: str) -> Figure:
     of_model = predictions[predictions["model"] == model]
     origins = sorted(of_model["origin"].unique())
     shown = origins[:: max(1, len(origins) // 4)][:4]
@@ -67,7 +85,8 @@ def _fan(predictions: pd.DataFrame, truth: "pd.Series[float]", model: str) -> Fi
         axis.fill_between(stamps, part["p10"], part["p90"], alpha=0.3, label=f"{model} P10-P90")
         axis.plot(stamps, part["p50"], label="P50")
         axis.plot(stamps, truth.reindex(pd.DatetimeIndex(stamps)).to_numpy(), "k", lw=0.8, label="measured")
-        axis.set_title(str(origin), fontsize=9)
+        axis.set_title(f"from {pd.Timestamp(origin):%a %Y-%m-%d %H:%M}", fontsize=9)
+        axis.set_ylabel(unit)
     axes[0].legend(fontsize=8)
     return figure
 
@@ -76,8 +95,12 @@ def _blocks(models: dict[str, dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(11, 3), layout="constrained")
     axis = figure.subplots()
     for name, values in models.items():
-        axis.plot(values["pinball_by_block"], marker="o", label=name)
-    axis.set_xlabel("quarter of a day ahead")
+        blocks = [float("nan") if each is None else each for each in values["pinball_by_block"]]
+        axis.plot(range(len(blocks)), blocks, marker="o", label=name)
+    count = max(len(values["pinball_by_block"]) for values in models.values())
+    axis.set_xticks(range(count), [f"{6 * block}-{6 * block + 6} h" for block in range(count)])
+    axis.set_xlabel("ahead")
+    axis.set_ylim(bottom=0)
     axis.set_ylabel("pinball")
     axis.legend(fontsize=8)
     return figure

@@ -10,6 +10,7 @@ from agent.inference.model import load_model
 from tests.training.plants import FIRST_AT, frame
 from training.cli import main
 from training.dataset import country_holidays, load_frame
+from training.report import write_report
 
 COMMON = ["--target", "load", "--step", "1h", "--horizon", "24", "--known", "temp"]
 
@@ -118,6 +119,30 @@ def test_backtest_report_fit_and_publish_work_together(data_csv, tmp_path, capsy
     assert (tmp_path / "pub" / "load.json").exists() == told["publish"]
     assert told["reasons"] or told["publish"]
     capsys.readouterr()
+
+
+def test_the_page_of_a_series_that_never_changes_has_a_dash_where_there_is_no_figure(tmp_path):
+    figures = dict.fromkeys(("pinball", "wql", "wape", "coverage_80", "bias", "width"), 0.0)
+    model = figures | {"mase": None, "pinball_by_block": [0.0, None]}
+    scores, predictions = tmp_path / "scores.json", tmp_path / "predictions.csv"
+    scores.write_text(
+        json.dumps(
+            {"target": "a", "unit": None, "origins": 1, "horizon": 1, "step_s": 900, "train_end": "2024-01-01",
+             "models": {"naive": model}}
+        )
+    )  # fmt: skip
+    predictions.write_text(
+        "model,origin,timestamp,p10,p50,p90\nnaive,2024-01-01T00:00Z,2024-01-01T00:00Z,1,1,1\n"
+    )
+
+    write_report(
+        scores,
+        predictions,
+        pd.Series([1.0], index=[pd.Timestamp("2024-01-01", tz="UTC")]),
+        tmp_path / "r.html",
+    )
+
+    assert "<td>–</td>" in (tmp_path / "r.html").read_text()
 
 
 def test_a_model_is_never_published_on_data_it_was_trained_on(data_csv, tmp_path, capsys):
