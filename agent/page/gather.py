@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from agent.daemon.overrides import Override, read_overrides
 from agent.page.told import TELLS, Told, is_trimming, tell
 from agent.savings.measured import Floats, StationMinutes, read_minutes
 from agent.store.ledger import Entry
-from agent.store.reading import HistoryReader, LedgerReader
+from agent.store.reading import HistoryReader, LedgerReader, unreadable
 from agent.store.tags import MODE_CODES, WEATHER_AGE_TAG, WEATHER_CODES, WEATHER_TAG, mode_tag
 
 BACK = timedelta(hours=24)
@@ -130,7 +131,14 @@ class SiteNow:
 
 
 def gather(site: Site, state: Path, now: datetime) -> SiteNow:
-    """Read the state directory of an agent, beside it. Raises StoreError where it holds no history or ledger."""
+    """Read the state directory of an agent, beside it. Raises StoreError where it holds no readable history or ledger."""
+    try:
+        return _gather(site, state, now)
+    except sqlite3.DatabaseError as error:
+        raise unreadable("history or ledger", state, error) from error
+
+
+def _gather(site: Site, state: Path, now: datetime) -> SiteNow:
     with HistoryReader(state / "history.db") as history, LedgerReader(state / "ledger.db") as ledger:
         span = history.span()
         seen_at = None if span is None else span[1]

@@ -21,7 +21,10 @@ class HistoryReader:
         """Open the file for reading. Raises StoreError where there is none or it is no history."""
         self.path = path
         self._connection = _opened(path, "tag", "history")
-        self._ids: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM tag").fetchall())
+        try:
+            self._ids: dict[str, int] = dict(self._connection.execute("SELECT name, id FROM tag").fetchall())
+        except sqlite3.DatabaseError as error:
+            raise unreadable("history", path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -96,11 +99,16 @@ def _opened(path: Path, table: str, what: str) -> sqlite3.Connection:
     try:
         return open_to_read(path, table)
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"the {what} cannot be read: {error}",
-            where=str(path),
-            fix="check the permissions, or name another state directory",
-        ) from error
+        raise unreadable(what, path, error) from error
+
+
+def unreadable(what: str, path: Path, error: sqlite3.Error) -> StoreError:
+    """What to say of a file that is there and cannot be read."""
+    return StoreError(
+        f"the {what} cannot be read: {error}",
+        where=str(path),
+        fix="check the permissions, or name another state directory",
+    )
 
 
 def open_to_read(path: Path, table: str) -> sqlite3.Connection:

@@ -6,10 +6,11 @@ import http.client
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -282,6 +283,21 @@ def test_without_an_agents_files_the_page_says_what_to_do(site: Site, tmp_path: 
         assert status == 503
         assert "there is no history" in html
         assert ask(port, "/status.json")[0] == 503
+
+
+@pytest.mark.parametrize(("name", "table"), [("ledger.db", "entry"), ("history.db", "tag")])
+def test_a_file_that_opens_and_cannot_be_read_is_one_clear_error_and_no_traceback(
+    site: Site, state: Path, name: str, table: str
+):
+    (state / name).unlink()
+    with closing(sqlite3.connect(state / name)) as connection:
+        connection.execute(f"CREATE TABLE {table} (other TEXT)")
+
+    with serving(site, state, NOW) as port:
+        status, _, html = ask(port, "/")
+
+    assert status == 503
+    assert "cannot be read" in html
 
 
 def test_a_taken_port_and_a_wrong_address_are_one_clear_error(
