@@ -22,7 +22,8 @@ from agent.update.files import write_durably
 from agent.update.job import Assignment, Job, Kind, Target, assignment_json, read_assignment
 from agent.update.release import manifest_json, manifest_path, release_name, wheel_of, wheel_path
 from fleet.keys import NamedKey
-from fleet.signing import Outcome, Repository, RepositoryFaultError, delegate
+from fleet.roles import delegate
+from fleet.signing import Outcome, Repository, RepositoryFaultError
 
 
 class SiteKeys(NamedTuple):

@@ -11,7 +11,8 @@ from typing import Any
 from fleet.commands.options import add_places, finish, repository_of, tell
 from fleet.keys import SCHEMES, import_key, key_named, keys_in, make_key
 from fleet.publish import SiteKeys, delegate_agent, enrol
-from fleet.signing import TOP, Repository, begin_repository
+from fleet.roles import begin_repository
+from fleet.signing import TOP, Repository
 
 _EXAMPLES = """\
 A fleet begins like this, on a machine that is not connected for the root keys:

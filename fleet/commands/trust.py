@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from fleet.commands.options import finish, repository_of, repository_parser
 from fleet.keys import key_named, keys_in
-from fleet.signing import TOP, Outcome, Repository, RepositoryFaultError, change_keys, expiries, heal
+from fleet.roles import change_keys, expiries, heal
+from fleet.signing import TOP, Outcome, Repository, RepositoryFaultError
 
 _DAY_S = 86_400.0
 

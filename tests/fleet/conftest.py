@@ -21,8 +21,9 @@ from agent.clock import WallClock
 from fleet.broker import Broker
 from fleet.keys import key_named, make_key
 from fleet.publish import SiteKeys, delegate_agent, enrol, publish_agent
+from fleet.roles import begin_repository
 from fleet.serve import BlockServer
-from fleet.signing import Repository, begin_repository
+from fleet.signing import Repository
 from tests.fleet.simulated_sites import release_file
 from tests.uplink.conftest import Mosquitto, free_port
 

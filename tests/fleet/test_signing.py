@@ -27,7 +27,8 @@ from fleet.publish import (
     stored_at,
     withdraw,
 )
-from fleet.signing import Repository, RepositoryFaultError, change_keys, expiries
+from fleet.roles import change_keys, expiries
+from fleet.signing import Repository, RepositoryFaultError
 from tests.update.conftest import Fleet
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,9 @@ from agent.update.mqtt_source import MqttSource
 from fleet.broker import Broker
 from fleet.keys import key_named, make_key
 from fleet.publish import SiteKeys, add_targets, assign, delegate_agent, enrol, next_counter
+from fleet.roles import begin_repository
 from fleet.serve import BlockServer
-from fleet.signing import Repository, begin_repository
+from fleet.signing import Repository
 from tests.uplink.conftest import Mosquitto, free_port
 
 START_AT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)

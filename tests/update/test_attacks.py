@@ -14,7 +14,7 @@ from agent.update.source import FolderSource
 from agent.update.trust import RefusedError, Versions, look
 from fleet.keys import make_key, signer_of
 from fleet.publish import add_targets, stored_at
-from fleet.signing import change_keys
+from fleet.roles import change_keys
 
 pytestmark = pytest.mark.peers("mosquitto")
 

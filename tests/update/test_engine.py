@@ -173,7 +173,7 @@ async def test_a_withdrawn_job_is_cancelled_and_an_overdue_one_times_out(fleet, 
 
 async def test_a_key_revoked_while_a_job_waits_ends_the_job(fleet, site):
     from fleet.keys import make_key
-    from fleet.signing import change_keys
+    from fleet.roles import change_keys
 
     config(fleet, ("pressure_max_bar_g = 8.0", "pressure_max_bar_g = 8.5"))
     await site.until("waiting")
