@@ -270,6 +270,7 @@ class HvacRuntime:
                 peak_so_far_kw=peak_kw,
                 present=self._memory.present(at, STEPS, STEP_S),
                 error_k=self._memory.error_k,
+                reach=self._memory.reach,
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from agent.log import get_logger
 from agent.planner.hvac_identify import identify, standing_score
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_observer import ZoneEstimate, estimates
-from agent.planner.hvac_past import LOOK_S, STEP_S, SitePast, unit_past
+from agent.planner.hvac_past import LOOK_S, STEP_S, SitePast, UnitPast, unit_past
 from agent.planner.hvac_present import SLOTS, IntArray, present_setpoints, usual_degc, week_slots
+from agent.planner.hvac_reach import UnitReach, reaches
 from agent.planner.hvac_schedule import SetPoints, occupancy_grid
 from agent.store.history import History
 from agent.store.tags import MODE_CODES, mode_tag
@@ -36,6 +38,7 @@ LEARNED_DAYS = 28
 OBSERVED_DAYS = 2
 REFIT = timedelta(days=7)
 RETRY = timedelta(days=1)  # while no zone has a model
+REACH_DAYS = 21  # of runs at full output, looked at anew each day
 
 
 def site_past(site: Site, history: History, at: datetime, days: float, *, looks: bool = False) -> SitePast:
@@ -158,6 +161,8 @@ class HvacMemory:
         self._kept = kept
         self.models = self._remembered()
         self._tried_at = None if self.models is None else self.models.made_at
+        self._reach: dict[str, UnitReach] = {}
+        self._reached_on: date | None = None
 
     def _remembered(self) -> HvacModels | None:
         """The younger of the site's file and our own; one that cannot be used is said so and left out."""
@@ -204,16 +209,25 @@ class HvacMemory:
                 out[name] = found
         return out
 
+    @property
+    def reach(self) -> dict[str, UnitReach]:
+        """How much of its unit's capacity each zone with a model gets; what is likely where nothing was seen."""
+        zones = self.hvac.zones
+        return {
+            name: self._reach.get(name, UnitReach()) for name, zone in zones.items() if zone.model is not None
+        }
+
     def lesson(self, history: History, at: datetime) -> Callable[[], None] | None:
         """Fitting as a closed piece of work on values of now; None while none is due."""
         pause = REFIT if self.models is not None and self.models.zones else RETRY
         if self._tried_at is not None and at - self._tried_at < pause:
-            return None
-        self._tried_at = at
+            return self._lesson_of_the_day(history, at)
+        self._tried_at, self._reached_on = at, at.date()
         past = site_past(self._site, history, at, LEARNED_DAYS, looks=True)
 
         def learn() -> None:
             self.models = learned(self._site, past, self.models, at)
+            self._reach = reaches(self.hvac, past, self._units(past))
             if self._kept is not None:
                 try:
                     write_models(self._kept, self.models)
@@ -222,18 +236,32 @@ class HvacMemory:
 
         return learn
 
+    def _lesson_of_the_day(self, history: History, at: datetime) -> Callable[[], None] | None:
+        """What units gave of late when all was asked of them."""
+        if self._reached_on == at.date() or not self.has_model:
+            return None
+        self._reached_on = at.date()
+        past = site_past(self._site, history, at, REACH_DAYS)
+
+        def learn() -> None:
+            self._reach = reaches(self.hvac, past, self._units(past))
+
+        return learn
+
+    def _units(self, past: SitePast) -> dict[str, UnitPast | None]:
+        """What the units did, with the constant loads that were learned and as large as the plan takes them."""
+        hvac = self.hvac
+        known = self.models.units if self.models is not None else {}
+        out: dict[str, UnitPast | None] = {}
+        for name, unit in hvac.units.items():
+            constants = (known[name].fan_kw, known[name].standby_kw) if name in known else None
+            done = unit_past(hvac, name, past, constants)
+            out[name] = done and replace(done, heating_kw=unit.heating_kw, cooling_kw=unit.cooling_kw)
+        return out
+
     def estimates(self, past: SitePast) -> dict[str, ZoneEstimate]:
         """Mass and unexplained heat of each zone with a model, from its last two days."""
         hvac = self.hvac
-        known = self.models.units if self.models is not None else {}
-        units = {
-            name: unit_past(
-                hvac,
-                name,
-                past,
-                (known[name].fan_kw, known[name].standby_kw) if name in known else None,
-            )
-            for name in hvac.units
-        }
+        units = self._units(past)
         models = {name: zone.model for name, zone in hvac.zones.items()}
         return estimates(models, past, {n: units[z.unit] for n, z in hvac.zones.items()})

@@ -28,6 +28,7 @@ from agent.planner.hvac_choice import choose
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_present import as_held, may_be_sent
+from agent.planner.hvac_reach import UnitReach
 from agent.planner.hvac_residual import Unexplained, unexplained_course
 from agent.planner.hvac_schedule import (
     BoolArray,
@@ -75,7 +76,7 @@ class HvacState:
     contacts say. `base_kw`: what the rest of the site will draw, one value a step, for the demand charge and
     the site's limit. `present`: the set-points that would stand there without the agent, one pair a step;
     a zone of which they are not known is missing. `error_k`: what a zone's model missed on days held back,
-    by lead.
+    by lead. `reach`: how much of its unit's capacity each zone was seen to get.
     """
 
     temp_degc: Mapping[str, float | None]
@@ -86,6 +87,7 @@ class HvacState:
     peak_so_far_kw: float = 0.0
     present: Mapping[str, SetPoints] = field(default_factory=dict)
     error_k: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reach: Mapping[str, UnitReach] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +363,8 @@ def _case(
             )
         if cases:
             someone = np.logical_or.reduce([people[case.name] for case in cases])
-            units.append(unit_case(unit_name, unit, cases, someone, outdoor))
+            seen = [state.reach[case.name] for case in cases if case.name in state.reach]
+            units.append(unit_case(unit_name, unit, cases, someone, outdoor, seen))
     return HvacCase(
         tuple(units),
         outdoor,

@@ -17,6 +17,7 @@ from agent.planner.hvac_model import (
     heating_cop,
     zone_course_model,
 )
+from agent.planner.hvac_reach import SHARE_LIMITS, Reach, UnitReach
 from agent.planner.hvac_schedule import BoolArray, SetPoints
 
 # A kelvin hour out of comfort weighs like this much energy: far above what heating it away costs in a zone of
@@ -103,10 +104,17 @@ class Course:
 
 
 def unit_case(
-    name: str, unit: Unit, zones: Sequence[ZoneCase], people: BoolArray, outdoor_degc: FloatArray
+    name: str,
+    unit: Unit,
+    zones: Sequence[ZoneCase],
+    people: BoolArray,
+    outdoor_degc: FloatArray,
+    reaches: Sequence[UnitReach] = (),
 ) -> UnitCase:
-    """A unit's case at the outdoor temperatures of the horizon."""
+    """A unit's case at the outdoor temperatures of the horizon. `reaches`: what its zones were seen to get."""
     cooling, heating = cooling_capacity_kw(unit, outdoor_degc), heating_capacity_kw(unit, outdoor_degc)
+    heating = heating * _reached([reach.heating for reach in reaches], people, outdoor_degc)
+    cooling = cooling * _reached([reach.cooling for reach in reaches], people, outdoor_degc)
     # Without people the fan runs only as long as it is called for.
     fan = np.where(people, 0.0, unit.fan_kw)
     return UnitCase(
@@ -118,6 +126,17 @@ def unit_case(
         heating,
         1.0 / cooling_cop(unit, outdoor_degc) + fan / np.maximum(cooling, 1e-9) * (cooling > 0),
         1.0 / heating_cop(unit, outdoor_degc) + fan / np.maximum(heating, 1e-9) * (heating > 0),
+    )
+
+
+def _reached(lines: Sequence[Reach], people: BoolArray, outdoor_degc: FloatArray) -> FloatArray:
+    """Share of a capacity to reckon with: on the safe side before people come, what is expected while they are in.
+
+    Zones share the unit: the one that it reaches least is to be in time too.
+    """
+    shares = [np.where(people, line.expected(outdoor_degc), line.cautious(outdoor_degc)) for line in lines]
+    return np.asarray(
+        np.minimum.reduce([np.full(outdoor_degc.size, SHARE_LIMITS[1]), *shares]) if shares else 1.0
     )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.config.site import ZoneModel
-from agent.planner.hvac_model import FloatArray, zone_course_model
+from agent.planner.hvac_model import FloatArray, ZoneCourseModel, zone_course_model
 from agent.planner.hvac_past import STEP_S, SitePast, UnitPast, bridged
 from agent.planner.hvac_residual import Unexplained, unexplained
 
@@ -28,11 +28,18 @@ class ZoneEstimate(NamedTuple):
     unexplained: Unexplained
 
 
-def observed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None) -> ZoneEstimate | None:
-    """The estimate at the end of `past`; the mass begins at the first day's mean.
+class Followed(NamedTuple):
+    """A zone's model led along its past, one value a step: what moves the air from the step before to this one."""
 
-    None where the air is unknown throughout.
-    """
+    course: ZoneCourseModel
+    heat_kw: FloatArray  # of the unit, NaN where unknown
+    air_degc: FloatArray  # measured, as foreseen in gaps
+    mass_degc: FloatArray
+    residual_kw: FloatArray  # heat that the model does not explain, NaN where unknown
+
+
+def followed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None) -> Followed | None:
+    """The model along `past`; the mass begins at the first day's mean. None where the air is unknown throughout."""
     air = bridged(past.temp_degc[name])
     known = np.flatnonzero(np.isfinite(air))
     if known.size == 0:
@@ -54,7 +61,7 @@ def observed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None)
         model, STEP_S, outdoor_degc=outdoor, gain_kw=gain, ventilated=people > 0.5, neighbours_degc=near
     )
     at, mass = float(first[0]), float(first[: min(96, first.size)].mean())
-    residual_kw = np.full(steps, np.nan)
+    airs, masses, residual_kw = np.empty(steps), np.empty(steps), np.full(steps, np.nan)
     for k in range(steps):
         foreseen = course.air_of_air[k] * at + course.air_of_mass[k] * mass + course.drive_degc[k]
         foreseen += course.air_of_kw[k] * heat[k]
@@ -64,8 +71,19 @@ def observed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None)
         elif np.isfinite(foreseen):
             at = float(foreseen)
         mass = course.mass_of_mass * mass + course.mass_of_air * at
+        airs[k], masses[k] = at, mass
+    return Followed(course, heat, airs, masses, residual_kw)
+
+
+def observed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None) -> ZoneEstimate | None:
+    """The estimate at the end of `past`. None where the air is unknown throughout."""
+    found = followed(name, model, past, unit)
+    if found is None:
+        return None
     most = np.inf if unit is None else MOST_UNEXPLAINED_SHARE * max(unit.cooling_kw, unit.heating_kw)
-    return ZoneEstimate(at, float(mass), unexplained(residual_kw, most))
+    return ZoneEstimate(
+        float(found.air_degc[-1]), float(found.mass_degc[-1]), unexplained(found.residual_kw, most)
+    )
 
 
 def _moved(values: FloatArray, lag: float) -> FloatArray:
