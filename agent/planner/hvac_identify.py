@@ -9,24 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.config.site import Hvac, ZoneModel
-from agent.planner.hvac_droop import droops
-from agent.planner.hvac_fit import (
+from agent.planner.hvac_balance import (
     DAY,
     HORIZON,
     Data,
     Figures,
     Starts,
-    figures_of,
-    fitted,
-    likely,
-    loss_of,
-    model_of,
     open_loop,
     paired,
-    rms,
     starts_of,
     unexplained_courses,
 )
+from agent.planner.hvac_droop import droops
+from agent.planner.hvac_fit import figures_of, fitted, likely, loss_of, model_of, rms
 from agent.planner.hvac_model import BoolArray, FloatArray
 from agent.planner.hvac_past import SitePast, UnitPast, unit_past
 
