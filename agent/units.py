@@ -1,6 +1,6 @@
 """Conversion into the canonical units, done once, at the driver.
 
-Canonical: kW, kWh, m3/min free air, bar (gauge or absolute as the tag says), degC, share 0-1, s.
+Canonical: kW, kWh, m3/min free air, bar (gauge or absolute as the tag says), degC, share 0-1, s, m/s.
 The factors are exact by definition or from NIST SP 811 (2008), appendix B.8.
 """
 
@@ -46,6 +46,8 @@ CONVERSIONS: dict[str, Conversion] = {
     "min": Conversion("s", 60.0),
     "h": Conversion("s", 3600.0),
     "W/m2": Conversion("W/m2", 1.0),
+    "m/s": Conversion("m/s", 1.0),
+    "km/h": Conversion("m/s", 1.0 / 3.6),
     "ppm": Conversion("ppm", 1.0),
     "bool": Conversion("bool", 1.0),
     "rpm": Conversion("rpm", 1.0),

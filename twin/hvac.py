@@ -22,6 +22,7 @@ from twin.weather import Conditions, Weather
 STEP_S = 30.0
 MODEL_ERROR = 0.08  # standard deviation of each figure of a zone about what site.toml says
 SENSOR_NOISE_K = 0.03
+WIND_GUSTS = 0.15  # standard deviation of one look, as a share
 PHYSICAL = (
     "air_kwh_per_k",
     "mass_kwh_per_k",
@@ -226,7 +227,14 @@ class HvacTwin:
             reads[self.hvac.outdoor_temp] = lambda: self.outdoor.temp_degc
         if self.hvac.solar is not None:
             reads[self.hvac.solar] = lambda: self.outdoor.sun_w_m2
+        if self.hvac.wind is not None:
+            reads[self.hvac.wind] = self._wind_m_s
         return reads
+
+    def _wind_m_s(self) -> float:
+        """What a cup anemometer in gusts shows of the wind that counts."""
+        gust = random.Random(self._steps).gauss(1.0, WIND_GUSTS)
+        return max(0.0, self.outdoor.wind_m_s * gust)
 
     def _write_table(self) -> dict[str, Callable[[float], bool]]:
         writes: dict[str, Callable[[float], bool]] = {}

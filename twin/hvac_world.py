@@ -174,6 +174,11 @@ def random_world(climate: str, seed: int) -> World:
     return World(f"{climate}-{seed}", place, hvac, halls, truths, walls)
 
 
+def with_wind_sensor(world: World) -> World:
+    """The world as a site that knows its wind: an anemometer, and a service that tells it."""
+    return world._replace(hvac=world.hvac.model_copy(update={"wind": "weather.wind"}))
+
+
 def hall_maker(world: World) -> Callable[[Mapping[str, UnitTwin], random.Random], dict[str, HallTwin]]:
     """What `HvacTwin(make_zones=...)` asks for: the halls of a world, walls between them."""
 

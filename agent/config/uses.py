@@ -107,6 +107,8 @@ def _hvac(hvac: Hvac) -> Iterator[Use]:
         yield Use(hvac.outdoor_temp, ("hvac", "outdoor_temp"), "outdoor temperature", ("degC",))
     if hvac.solar is not None:
         yield Use(hvac.solar, ("hvac", "solar"), "irradiance", ("W/m2",))
+    if hvac.wind is not None:
+        yield Use(hvac.wind, ("hvac", "wind"), "wind speed", ("m/s",))
     for name, unit in hvac.units.items():
         place: Place = ("hvac", "units", name)
         if unit.power is not None:

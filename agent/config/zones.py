@@ -80,6 +80,17 @@ class ZoneModel(Part):
     vent_ua_kw_per_k: float = Field(
         default=0.0, ge=0, description="Further loss to outdoors by fresh air while occupied."
     )
+    wind_kw_per_k_m_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Further loss to outdoors per m/s of wind; then ua_kw_per_k is at calm.",
+    )
+    usual_wind_m_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=40,
+        description="Wind to reckon with where it is not known: the mean of the past.",
+    )
     neighbours_kw_per_k: dict[Identifier, float] = Field(
         default_factory=dict, description="Neighbouring zone -> conductance of the wall between."
     )
@@ -213,6 +224,10 @@ class Hvac(Part):
     )
     outdoor_temp: TagId | None = Field(default=None, description="Outdoor temperature.")
     solar: TagId | None = Field(default=None, description="Global irradiance, W/m2.")
+    wind: TagId | None = Field(
+        default=None,
+        description="Wind speed, m/s: leaky halls lose more in it; the provider's where there is none.",
+    )
     weather: WeatherSource | None = Field(default=None, description="A provider's forecast.")
     switchback: Switchback | None = Field(default=None, description="A test of what the agent saves.")
     excitation: Excitation | None = Field(

@@ -44,7 +44,7 @@ def command(argv: Sequence[str]) -> int:
         epilog=f"in:  {EXAMPLE}\n"
         'out: {"at": ..., "commands": {"sim.cooling_setpoint": 25.0}, "mode": {"hvac": "control"}, "plan": id, '
         '"notes": [...]}\n\nnull as a reading is unknown; null as a command hands the point back. '
-        '"forecast": {tag: [[time, value], ...]} is optional (outdoor temperature, sun). '
+        '"forecast": {tag: [[time, value], ...]} is optional (outdoor temperature, sun, wind). '
         'Every device of the site has driver = "lines".',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -30,7 +30,7 @@ from agent.planner.hvac_present import SLOTS, IntArray, present_setpoints, usual
 from agent.planner.hvac_reach import UnitReach, reaches
 from agent.planner.hvac_schedule import SetPoints, occupancy_grid
 from agent.store.history import History
-from agent.store.tags import MODE_CODES, mode_tag
+from agent.store.tags import MODE_CODES, WEATHER_WIND_TAG, mode_tag
 
 log = get_logger(__name__)
 
@@ -77,7 +77,13 @@ def site_past(site: Site, history: History, at: datetime, days: float, *, looks:
         {name: series(unit.power) for name, unit in hvac.units.items() if unit.power is not None},
         within,
         _own_slots(site, series(mode_tag("hvac")), outdoor.start_at) if looks else None,
+        _known(series(hvac.wind), series(WEATHER_WIND_TAG)),
     )
+
+
+def _known(*series: FloatArray) -> FloatArray | None:
+    """The first that has any value: the site's own sensor, else what the provider told."""
+    return next((values for values in series if np.isfinite(values).any()), None)
 
 
 def _own_slots(site: Site, mode: FloatArray, start_at: datetime) -> IntArray:

@@ -12,9 +12,9 @@ from agent.config.site import Hvac
 from agent.domain import Quality, Reading, Snapshot
 from agent.log import get_logger
 from agent.planner.hvac import WeatherForecast
-from agent.planner.weather import Chosen, Kind, choose
+from agent.planner.weather import Chosen, Kind, choose, value_at, wind_share
 from agent.store.history import History
-from agent.store.tags import WEATHER_AGE_TAG, WEATHER_CODES, WEATHER_TAG
+from agent.store.tags import WEATHER_AGE_TAG, WEATHER_CODES, WEATHER_TAG, WEATHER_WIND_TAG
 from agent.weather.reading import Forecast
 
 log = get_logger(__name__)
@@ -23,6 +23,7 @@ Events = list[tuple[str, datetime, dict[str, object]]]
 MAX_AGE_H = 30.0
 _PAST_DAYS = 14
 _PAST_STEP_S = 900
+_WIND_STEPS = 4
 _UNKNOWN = Chosen(None, "unknown", None, "nothing is known yet")
 
 
@@ -56,8 +57,13 @@ class WeatherDesk:
         self._take(forecast.issued_at, forecast.series, forecast.origin)
 
     def take_tags(self, at: datetime, series: Mapping[str, Sequence[tuple[datetime, float]]]) -> None:
-        """Likewise by tag (outdoor temperature, sun), issued at `at`: an outside simulator's."""
-        kinds = {self._hvac.outdoor_temp: "outdoor_temp", self._hvac.solar: "solar"}
+        """Likewise by tag (outdoor temperature, sun, wind), issued at `at`: an outside simulator's."""
+        kinds = {
+            self._hvac.outdoor_temp: "outdoor_temp",
+            self._hvac.solar: "solar",
+            self._hvac.wind: "wind",
+            WEATHER_WIND_TAG: "wind",
+        }
         rows = {kinds[tag]: rows for tag, rows in series.items() if tag in kinds}
         self._take(at, {**self._rows, **rows}, "outside simulator")
 
@@ -67,9 +73,10 @@ class WeatherDesk:
         """The weather of the next `steps`; a change of source becomes an event."""
         temp = self._choose("outdoor_temp", self._hvac.outdoor_temp, snapshot, history, steps, step_s)
         sun = self._choose("solar", self._hvac.solar, snapshot, history, steps, step_s)
+        wind = self._choose("wind", self._hvac.wind, snapshot, history, steps, step_s)
         self._chosen = temp
         self._tell(snapshot.at, events)
-        return WeatherForecast(temp.values, sun.values, self.text)
+        return WeatherForecast(temp.values, sun.values, self.text, wind.values)
 
     def readings(self, at: datetime) -> dict[str, Reading]:
         """Source (by WEATHER_CODES) and age in hours, to be kept and sent like any reading."""
@@ -77,6 +84,9 @@ class WeatherDesk:
         if self._issued_at is not None:
             age_h = max(0.0, (at - self._issued_at).total_seconds() / 3600.0)
             out[WEATHER_AGE_TAG] = Reading(age_h, Quality.GOOD, at)
+            wind_m_s = value_at(self._rows.get("wind", ()), at)
+            if wind_m_s is not None and age_h <= self._max_age_h:
+                out[WEATHER_WIND_TAG] = Reading(wind_m_s, Quality.GOOD, at)
         return out
 
     def _take(
@@ -90,16 +100,24 @@ class WeatherDesk:
         self, kind: Kind, tag: str | None, snapshot: Snapshot, history: History, steps: int, step_s: float
     ) -> Chosen:
         past: NDArray[np.float64] = np.empty(0)
+        begin_at = snapshot.at - timedelta(days=_PAST_DAYS)
         if tag is not None:
-            begin_at = snapshot.at - timedelta(days=_PAST_DAYS)
             past = history.series(tag, begin_at, snapshot.at, _PAST_STEP_S).values
+        rows, now = self._rows.get(kind, ()), snapshot.value(tag)
+        if kind == "wind" and past.size:
+            # One look in gusts says little: the mean of the last hour is the wind of now.
+            late = past[-_WIND_STEPS:]
+            now = float(np.nanmean(late)) if np.isfinite(late).any() else None
+            told = history.series(WEATHER_WIND_TAG, begin_at, snapshot.at, _PAST_STEP_S).values
+            share = wind_share(past, told)
+            rows = [(at, share * value) for at, value in rows]
         return choose(
             kind,
-            self._rows.get(kind, ()),
+            rows,
             self._issued_at,
             snapshot.at,
             past,
-            snapshot.value(tag),
+            now,
             past_step_s=_PAST_STEP_S,
             steps=steps,
             step_s=step_s,

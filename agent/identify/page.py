@@ -25,6 +25,7 @@ FIGURES = (
     ("mass_ua_kw_per_k", "air to mass", "kW/K"),
     ("ua_kw_per_k", "air to outdoors", "kW/K"),
     ("vent_ua_kw_per_k", "further, while occupied", "kW/K"),
+    ("wind_kw_per_k_m_s", "further, per m/s of wind", "kW/K"),
     ("gain_occupied_kw", "gains while occupied", "kW"),
     ("gain_always_kw", "gains at all hours", "kW"),
     ("sun_kw_per_w_m2", "sun", "kW per W/m2"),

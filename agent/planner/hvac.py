@@ -92,11 +92,12 @@ class HvacState:
 
 @dataclass(frozen=True, slots=True)
 class WeatherForecast:
-    """Outdoor temperature and global irradiance, one value a step. None is unknown."""
+    """Outdoor temperature, global irradiance and wind, one value a step. None is unknown."""
 
     temp_degc: FloatArray | None
     sun_w_m2: FloatArray | None = None
     source: str = ""
+    wind_m_s: FloatArray | None = None
 
 
 def plan_hvac(
@@ -323,6 +324,7 @@ def _case(
 ) -> HvacCase:
     steps = outdoor.size
     sun = _filled(forecast.sun_w_m2 if forecast else None, steps, (0.0, 1500.0))
+    wind = _filled(forecast.wind_m_s if forecast else None, steps, (0.0, 75.0))
     prices = _filled(price, steps, (-100.0, 100.0))
     if prices is None:
         prices = np.full(steps, tariff.energy_price_per_kwh)
@@ -359,6 +361,7 @@ def _case(
                     more_kw=unexplained_course(state.unexplained.get(name, Unexplained()), steps, step_s),
                     neighbours_degc=near,
                     weight=max(1.0, size_kw / USUAL_KW),
+                    wind_m_s=wind,
                 )
             )
         if cases:

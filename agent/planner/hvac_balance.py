@@ -53,8 +53,17 @@ class Figures(NamedTuple):
     wind: float = 0.0  # loss per m/s of wind, [kW/K per m/s]; then `ua` is that of calm air
 
 
-def paired(hvac: Hvac, name: str, past: SitePast, unit: UnitPast, lag: float, *, walls: bool) -> Data:
-    """Inputs at k such that they move the air from k-1 to k."""
+def paired(
+    hvac: Hvac,
+    name: str,
+    past: SitePast,
+    unit: UnitPast,
+    lag: float,
+    *,
+    walls: bool,
+    wind_m_s: FloatArray | None = None,
+) -> Data:
+    """Inputs at k such that they move the air from k-1 to k. `wind_m_s` without gaps, where it is to count."""
 
     def moved(values: FloatArray) -> FloatArray:
         before = np.concatenate([values[:1], values[:-1]])
@@ -74,6 +83,7 @@ def paired(hvac: Hvac, name: str, past: SitePast, unit: UnitPast, lag: float, *,
         moved(heat),
         np.asarray(~free & ~np.concatenate([[True], free[:-1]]), dtype=np.float64),
         {other: _held(values) for other, values in near.items()},
+        None if wind_m_s is None else moved(wind_m_s),
     )
 
 

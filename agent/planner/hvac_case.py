@@ -155,6 +155,7 @@ def zone_case(
     more_kw: FloatArray | None = None,
     neighbours_degc: Mapping[str, FloatArray] | None = None,
     weight: float = 1.0,
+    wind_m_s: FloatArray | None = None,
 ) -> ZoneCase:
     """A zone's case; the zone has a model. `more_kw` is heat that the model does not explain."""
     model = zone.model
@@ -170,6 +171,7 @@ def zone_case(
             gain_kw=gain if more_kw is None else gain + more_kw,
             ventilated=occupied,
             neighbours_degc=neighbours_degc or {},
+            wind_m_s=wind_m_s,
         ),
         air_degc,
         mass_degc,

@@ -83,7 +83,8 @@ def _wrong_kw(
     differs = np.abs(a.air_degc[zone.name] - b.air_degc[zone.name]) > DIFFERS_K
     model = zone.zone.model
     assert model is not None
-    losses = model.ua_kw_per_k + sum(model.neighbours_kw_per_k.values())
+    losses = model.ua_kw_per_k + model.wind_kw_per_k_m_s * model.usual_wind_m_s
+    losses += sum(model.neighbours_kw_per_k.values())
     losses_kw_per_k = losses + model.vent_ua_kw_per_k * zone.wanted
     heat = a.heat_kw[zone.name] + b.heat_kw[zone.name]
     cools = np.where(heat == 0.0, heat.sum() < 0, heat < 0)

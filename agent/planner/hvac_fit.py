@@ -38,6 +38,7 @@ LIKELY_PER_KW = {
     "people": 1 / 8,
     "always": 1 / 40,
     "capacity": 1 / 12,
+    "wind": 1 / 700,  # a twentieth of the losses per m/s
 }
 LIKELY_TAU_H = 24.0
 TAU_LIMITS_H = (3.0, 100.0)  # a mass slower than weeks of data cannot be told from a source of heat
@@ -52,8 +53,10 @@ WITNESSES_PER_DAY = 4.0  # independent pieces of news in a day of open-loop erro
 def likely(unit: Unit, zones: int) -> Figures:
     """What the size of a unit that serves so many zones says of one of them."""
     size_kw = max(unit.cooling_kw, unit.heating_kw, 1.0) / max(zones, 1)
-    ua, vent, mass, sun, people, always, capacity = (share * size_kw for share in LIKELY_PER_KW.values())
-    return Figures(ua, vent, mass, sun, people, always, capacity, LIKELY_TAU_H)
+    ua, vent, mass, sun, people, always, capacity, wind = (
+        share * size_kw for share in LIKELY_PER_KW.values()
+    )
+    return Figures(ua, vent, mass, sun, people, always, capacity, LIKELY_TAU_H, wind=wind)
 
 
 def missed(figures: Figures, data: Data, starts: Starts) -> FloatArray:
@@ -85,18 +88,22 @@ def fitted(figures: Figures, prior: Figures, data: Data, starts: Starts) -> Figu
     by_log = np.array([prior.ua, prior.mass, prior.capacity, prior.tau_h])
     linear = np.array([prior.vent, prior.sun, prior.people, prior.always])
     wall = prior.capacity * LIKELY_PER_KW["capacity"] ** -1 * WALLS_PER_KW
-    expected = np.array([0.0] * 4 + [1.0] * 4 + [0.0] * len(figures.walls))
+    windy = data.wind is not None
+    expected = np.array([0.0] * 4 + [1.0] * 4 + [0.0] * len(figures.walls) + [1.0] * windy)
     weight = np.sqrt(WITNESSES_PER_DAY * WINDOW_EVERY / DAY / 24.0) / BELIEVED_SHARE
 
     def packed(given: Figures) -> FloatArray:
         logs = np.log(np.maximum([given.ua, given.mass, given.capacity, given.tau_h], 1e-9) / by_log)
         rest = np.array([given.vent, given.sun, given.people, given.always]) / linear
-        return np.concatenate([logs / np.log(LIKELY_FACTOR), rest, np.array(given.walls) / wall])
+        blown = [given.wind / prior.wind] * windy
+        return np.concatenate([logs / np.log(LIKELY_FACTOR), rest, np.array(given.walls) / wall, blown])
 
     def unpacked(x: FloatArray) -> Figures:
         ua, mass, capacity, tau_h = (by_log * LIKELY_FACTOR ** x[:4]).tolist()
         vent, sun, people, always = (linear * x[4:8]).tolist()
-        return Figures(ua, vent, mass, sun, people, always, capacity, tau_h, tuple((wall * x[8:]).tolist()))
+        walls = tuple((wall * x[8 : 8 + len(figures.walls)]).tolist())
+        blown = prior.wind * float(x[-1]) if windy else 0.0
+        return Figures(ua, vent, mass, sun, people, always, capacity, tau_h, walls, blown)
 
     def residual(x: FloatArray) -> FloatArray:
         found = unpacked(x)
@@ -142,13 +149,18 @@ def figures_of(model: ZoneModel, neighbours: tuple[str, ...]) -> Figures:
         model.air_kwh_per_k,
         model.mass_kwh_per_k / model.mass_ua_kw_per_k if massive else 1.0,
         tuple(model.neighbours_kw_per_k[name] for name in neighbours),
+        model.wind_kw_per_k_m_s,
     )
 
 
 def model_of(
-    figures: Figures, neighbours: tuple[str, ...], lag: float, droops: Mapping[str, float]
+    figures: Figures,
+    neighbours: tuple[str, ...],
+    lag: float,
+    droops: Mapping[str, float],
+    usual_wind_m_s: float = 0.0,
 ) -> ZoneModel:
-    """Figures as a zone's model."""
+    """Figures as a zone's model; `usual_wind_m_s` is what it reckons with where the wind is not known."""
     walls = dict(zip(neighbours, figures.walls, strict=True))
     return ZoneModel(
         air_kwh_per_k=figures.capacity,
@@ -163,5 +175,7 @@ def model_of(
             name: round(wall, 6) for name, wall in walls.items() if wall > 1e-3 * figures.ua
         },
         heat_lag_share=lag,
+        wind_kw_per_k_m_s=figures.wind,
+        usual_wind_m_s=usual_wind_m_s,
         **droops,
     )

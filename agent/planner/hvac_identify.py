@@ -22,8 +22,8 @@ from agent.planner.hvac_balance import (
 )
 from agent.planner.hvac_droop import droops
 from agent.planner.hvac_fit import figures_of, fitted, likely, loss_of, model_of, rms
-from agent.planner.hvac_model import BoolArray, FloatArray
-from agent.planner.hvac_past import SitePast, UnitPast, unit_past
+from agent.planner.hvac_model import BoolArray, FloatArray, wind_reckoned_with
+from agent.planner.hvac_past import SitePast, UnitPast, bridged, unit_past
 
 LAGS = (0.0, 0.5, 1.0)
 LEAST_DAYS = 7.0
@@ -35,6 +35,8 @@ WORST_FROZEN_SHARE = 0.3
 WORST_RMSE_24H_K = 2.0
 GOOD_RMSE_24H_K = 0.8  # in a zone that hardly changes, saying so is hard to beat and nothing to be ashamed of
 WALLS_WORTH = 1.1  # a model with walls must miss this much less than one without
+LEAST_WIND_SHARE = 0.9  # of the past in which the wind must be known, to be reckoned with
+LEAST_WIND_SPREAD_M_S = 0.3
 LEADS = {"1h": 4, "4h": 16, "24h": 96}
 
 
@@ -96,23 +98,11 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
     lag, first = _best_lag(hvac, name, past, unit, prior, split)
     if first is None:
         return Refused("no whole day without gaps among the first or the last days")
-    chosen: tuple[float, Figures, Data] | None = None
-    # Zones kept alike by their thermostats look coupled when they are not: walls must earn their place.
-    for walls, worth in ((False, 1.0), (True, WALLS_WORTH)):
-        data = paired(hvac, name, past, unit, lag, walls=walls)
-        starts, held_back = starts_of(data, 0, split), starts_of(data, split - HORIZON // 4, data.air.size)
-        if not held_back.size:
-            return Refused("no whole day without gaps among the first or the last days")
-        if walls and not data.neighbours:
-            break
-        none = (0.0,) * len(data.neighbours)
-        figures = fitted(first._replace(walls=none), prior, data, starts) if walls else first
-        error = loss_of(figures, data, held_back) * worth
-        if chosen is None or error < chosen[0]:
-            chosen = error, figures, data
-    assert chosen is not None
-    _, figures, data = chosen
+    data = paired(hvac, name, past, unit, lag, walls=False)
     held_back = starts_of(data, split - HORIZON // 4, data.air.size)
+    if not held_back.size:
+        return Refused("no whole day without gaps among the first or the last days")
+    figures, data = _widened(hvac, name, past, unit, (first, data), lag, prior, held_back)
     alone = _by_lead(open_loop(figures, data, held_back))
     rmse = _by_lead(open_loop(figures, data, held_back, unexplained_courses(figures, data, held_back)))
     naive = {lead: rms(_unchanged(data, held_back, steps)) for lead, steps in LEADS.items()}
@@ -124,8 +114,55 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
             f"({naive['4h']:.2f} K)"
         )
     final = fitted(figures, prior, data, starts_of(data, 0, data.air.size))
-    model = model_of(final, tuple(data.neighbours), lag, droops(name, settings, past, unit))
+    usual = 0.0 if data.wind is None else float(data.wind.mean())
+    model = model_of(final, tuple(data.neighbours), lag, droops(name, settings, past, unit), usual)
     return ZoneFit(model, rmse, alone, naive, days, loss_of(figures, data, held_back))
+
+
+def _widened(
+    hvac: Hvac,
+    name: str,
+    past: SitePast,
+    unit: UnitPast,
+    plain: tuple[Figures, Data],
+    lag: float,
+    prior: Figures,
+    held_back: Starts,
+) -> tuple[Figures, Data]:
+    """The plain figures, or those with wind, walls or both: what misses the days held back least.
+
+    Wind must win. Zones kept alike by their thermostats look coupled when they are not: walls must win clearly.
+    """
+    figures, data = plain
+    split = _split(past.size)
+    error = loss_of(figures, data, held_back)
+    wind = _wind(past)
+    for walls, worth in ((False, 1.0), (True, WALLS_WORTH)):
+        blown = wind if not walls or data.wind is not None else None
+        wider = paired(hvac, name, past, unit, lag, walls=walls, wind_m_s=blown)
+        if (walls and not wider.neighbours) or (not walls and wider.wind is None):
+            continue
+        first = figures._replace(walls=(0.0,) * len(wider.neighbours))
+        if not walls:
+            # As much loss as before at the usual wind, part of it by wind.
+            calm = figures.ua - prior.wind * float(blown.mean() if blown is not None else 0.0)
+            first = first._replace(wind=prior.wind, ua=max(calm, 0.3 * figures.ua))
+        found = fitted(first, prior, wider, starts_of(wider, 0, split))
+        missed = loss_of(found, wider, held_back) * worth
+        if missed < error:
+            figures, data, error = found, wider, missed
+    return figures, data
+
+
+def _wind(past: SitePast) -> FloatArray | None:
+    """The wind without gaps, its mean where it is missing; None where too little of it is known or it never changes."""
+    if past.wind_m_s is None:
+        return None
+    values = bridged(past.wind_m_s)
+    known = np.isfinite(values)
+    if known.mean() < LEAST_WIND_SHARE or float(np.std(values[known])) < LEAST_WIND_SPREAD_M_S:
+        return None
+    return np.where(known, values, float(values[known].mean()))
 
 
 def _by_lead(errors: FloatArray) -> dict[str, float]:
@@ -184,18 +221,24 @@ def _unchanged(data: Data, starts: Starts, steps: int) -> FloatArray:
     return np.asarray(data.air[starts + steps] - data.air[starts], dtype=np.float64)
 
 
+def _as_modelled(
+    hvac: Hvac, name: str, past: SitePast, unit: UnitPast, model: ZoneModel
+) -> tuple[Figures, Data]:
+    """A model's figures and the past with what it reckons with: its neighbours, and the wind, known or usual."""
+    wind = wind_reckoned_with(model, past.wind_m_s, past.size)
+    data = paired(hvac, name, past, unit, model.heat_lag_share, walls=True, wind_m_s=wind)
+    near = {n: v for n, v in data.neighbours.items() if n in model.neighbours_kw_per_k}
+    return figures_of(model, tuple(near)), data._replace(neighbours=near)
+
+
 def standing_score(
     hvac: Hvac, name: str, past: SitePast, unit: UnitPast, model: ZoneModel
 ) -> tuple[float, dict[str, float]]:
     """Of a model in force, on the days that a new one is judged by: score (lower is better), RMSE by lead."""
-    data = paired(hvac, name, past, unit, model.heat_lag_share, walls=True)
-    data = data._replace(
-        neighbours={n: v for n, v in data.neighbours.items() if n in model.neighbours_kw_per_k}
-    )
+    figures, data = _as_modelled(hvac, name, past, unit, model)
     held_back = starts_of(data, _split(past.size) - HORIZON // 4, data.air.size)
     if not held_back.size:
         return float("inf"), {}
-    figures = figures_of(model, tuple(data.neighbours))
     courses = unexplained_courses(figures, data, held_back)
     return loss_of(figures, data, held_back), _by_lead(open_loop(figures, data, held_back, courses))
 
@@ -204,12 +247,8 @@ def held_back_course(
     hvac: Hvac, name: str, past: SitePast, unit: UnitPast, model: ZoneModel
 ) -> tuple[FloatArray, FloatArray]:
     """Air as measured on the days held back and as foreseen, each day from its first measurement, [degC]."""
-    data = paired(hvac, name, past, unit, model.heat_lag_share, walls=True)
-    data = data._replace(
-        neighbours={n: v for n, v in data.neighbours.items() if n in model.neighbours_kw_per_k}
-    )
+    figures, data = _as_modelled(hvac, name, past, unit, model)
     begins = np.arange(_split(past.size), past.size - HORIZON, DAY)
-    figures = figures_of(model, tuple(data.neighbours))
     errors = open_loop(figures, data, begins, unexplained_courses(figures, data, begins))
     measured = np.concatenate([data.air[k + 1 : k + 1 + HORIZON] for k in begins])
     return measured, measured + errors.ravel()

@@ -39,24 +39,38 @@ class ZoneStepModel(NamedTuple):
     mass_of_air: float
 
 
-def zone_step_model(model: ZoneModel, step_s: float, more_ua_kw_per_k: float = 0.0) -> ZoneStepModel:
-    """The zone's dynamics over one step of `step_s`; fresh air and neighbours may add to its losses."""
+class _Capacities(NamedTuple):
+    """Of one step: the air's capacity and the mass's pull on it, [kW/K], and how much of itself the mass keeps."""
+
+    air: float
+    pull: float
+    mass_of_mass: float
+
+
+def _capacities(model: ZoneModel, step_s: float) -> _Capacities:
     step_h = step_s / 3600.0
-    air, ua = model.air_kwh_per_k / step_h, model.ua_kw_per_k + more_ua_kw_per_k
+    air = model.air_kwh_per_k / step_h
     if model.mass_kwh_per_k <= 0 or model.mass_ua_kw_per_k <= 0:
-        total = air + ua
-        return ZoneStepModel(air / total, 0.0, ua / total, 1.0 / total, 0.0, 1.0)
+        return _Capacities(air, 0.0, 0.0)
     mass, coupling = model.mass_kwh_per_k / step_h, model.mass_ua_kw_per_k
     mass_of_mass = mass / (mass + coupling)
-    total = air + ua + coupling * mass_of_mass
-    return ZoneStepModel(
-        air / total,
-        coupling * mass_of_mass / total,
-        ua / total,
-        1.0 / total,
-        mass_of_mass,
-        1.0 - mass_of_mass,
-    )
+    return _Capacities(air, coupling * mass_of_mass, mass_of_mass)
+
+
+def zone_step_model(model: ZoneModel, step_s: float) -> ZoneStepModel:
+    """The zone's dynamics over one step of `step_s` without people, neighbours not counted, at the usual wind."""
+    air, pull, mass_of_mass = _capacities(model, step_s)
+    ua = model.ua_kw_per_k + model.wind_kw_per_k_m_s * model.usual_wind_m_s
+    total = air + ua + pull
+    return ZoneStepModel(air / total, pull / total, ua / total, 1.0 / total, mass_of_mass, 1.0 - mass_of_mass)
+
+
+def wind_reckoned_with(model: ZoneModel, wind_m_s: FloatArray | None, steps: int) -> FloatArray | None:
+    """The wind of each step as far as it is known, the usual one else; None for a model without wind."""
+    if model.wind_kw_per_k_m_s <= 0:
+        return None
+    known = np.full(steps, np.nan) if wind_m_s is None else wind_m_s
+    return np.asarray(np.where(np.isfinite(known), known, model.usual_wind_m_s), dtype=np.float64)
 
 
 class ZoneCourseModel(NamedTuple):
@@ -81,28 +95,27 @@ def zone_course_model(
     gain_kw: FloatArray,
     ventilated: BoolArray,
     neighbours_degc: Mapping[str, FloatArray],
+    wind_m_s: FloatArray | None = None,
 ) -> ZoneCourseModel:
     """The zone's dynamics under the weather, gains and neighbours of a horizon.
 
-    A neighbour whose temperature is not given has none of its walls counted.
+    A neighbour whose temperature is not given has none of its walls counted; wind that is not known is the usual one.
     """
     walls = {name: ua for name, ua in model.neighbours_kw_per_k.items() if name in neighbours_degc}
     wall_ua = sum(walls.values())
-    closed = zone_step_model(model, step_s, wall_ua)
-    aired = zone_step_model(model, step_s, wall_ua + model.vent_ua_kw_per_k)
-    of_kw = np.where(ventilated, aired.air_of_kw, closed.air_of_kw)
+    air, pull, mass_of_mass = _capacities(model, step_s)
+    ua = model.ua_kw_per_k + np.where(ventilated, wall_ua + model.vent_ua_kw_per_k, wall_ua)
     loss_kw_per_k = model.ua_kw_per_k + model.vent_ua_kw_per_k * ventilated
+    blown = wind_reckoned_with(model, wind_m_s, outdoor_degc.size)
+    if blown is not None:
+        ua = ua + model.wind_kw_per_k_m_s * blown
+        loss_kw_per_k = loss_kw_per_k + model.wind_kw_per_k_m_s * blown
+    total = air + ua + pull
+    of_kw = 1.0 / total
     drive = of_kw * (loss_kw_per_k * outdoor_degc + gain_kw)
-    for name, ua in walls.items():
-        drive = drive + of_kw * ua * neighbours_degc[name]
-    return ZoneCourseModel(
-        np.where(ventilated, aired.air_of_air, closed.air_of_air),
-        np.where(ventilated, aired.air_of_mass, closed.air_of_mass),
-        drive,
-        of_kw,
-        closed.mass_of_mass,
-        closed.mass_of_air,
-    )
+    for name, wall in walls.items():
+        drive = drive + of_kw * wall * neighbours_degc[name]
+    return ZoneCourseModel(air / total, pull / total, drive, of_kw, mass_of_mass, 1.0 - mass_of_mass)
 
 
 def next_temps(

@@ -58,7 +58,13 @@ def followed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None)
         if other in past.temp_degc and np.isfinite(past.temp_degc[other]).any()
     }
     course = zone_course_model(
-        model, STEP_S, outdoor_degc=outdoor, gain_kw=gain, ventilated=people > 0.5, neighbours_degc=near
+        model,
+        STEP_S,
+        outdoor_degc=outdoor,
+        gain_kw=gain,
+        ventilated=people > 0.5,
+        neighbours_degc=near,
+        wind_m_s=None if past.wind_m_s is None else _moved(bridged(past.wind_m_s), lag),
     )
     at, mass = float(first[0]), float(first[: min(96, first.size)].mean())
     airs, masses, residual_kw = np.empty(steps), np.empty(steps), np.full(steps, np.nan)

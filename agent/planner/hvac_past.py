@@ -50,6 +50,7 @@ class SitePast:
     looks_degc: Mapping[str, FloatArray] = field(default_factory=dict)
     # [n]: slots of hvac_present.py, -1 where the agent wrote the set-points; None: not asked for.
     own_slots: NDArray[np.int64] | None = None
+    wind_m_s: FloatArray | None = None  # [n]; None: neither a sensor nor a provider tells
 
     @property
     def size(self) -> int:

@@ -6,6 +6,7 @@ last value (beyond 1-2 h) and the same hour yesterday at every lead (docs/hvac.m
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Rows = Sequence[tuple[datetime, float]]
-Kind = Literal["outdoor_temp", "solar"]
+Kind = Literal["outdoor_temp", "solar", "wind"]
 
 ANOMALY_DECAY_H = 30.0
+_WIND_SHARE, _LEAST_WIND_STEPS, _LEAST_WIND_M_S = (0.1, 3.0), 96, 0.5
 # A provider's forecast is corrected by the local sensor, and that correction fades faster.
 BIAS_DECAY_H = 12.0
 # Clouds pass sooner than cold fronts; the sun is corrected by a share, so that no night gets any.
 CLOUD_DECAY_H = 4.0
+WIND_DECAY_H = 12.0
 _SUN_SHARE = (0.2, 2.0)
 _LEAST_SUN_W_M2 = 60.0  # below this a share of the sun says nothing
 # A forecast this far from the local sensor is of another place or in another unit.
@@ -55,7 +58,7 @@ def choose(
 
     What the provider's rows do not reach is filled from the site's own past.
     """
-    make = own_sun if kind == "solar" else own_forecast
+    make = {"solar": own_sun, "wind": own_wind, "outdoor_temp": own_forecast}[kind]
     own = make(past, now, past_step_s=past_step_s, steps=steps, step_s=step_s)
     age_h = None if issued_at is None else (at - issued_at).total_seconds() / 3600.0
     provided, why = _provided(kind, rows, age_h, at, now, steps=steps, step_s=step_s, max_age_h=max_age_h)
@@ -92,17 +95,25 @@ def _provided(
         )
     if kind == "solar":
         return corrected_sun(grid, now, step_s=step_s), ""
+    if kind == "wind":
+        return np.maximum(corrected(grid, now, step_s=step_s), 0.0), ""
     if now is not None and abs(now - grid[0]) > WRONG_PLACE_K:
         return None, f"the forecast is {abs(now - grid[0]):.0f} K away from the local sensor"
     return corrected(grid, now, step_s=step_s), ""
 
 
 def own_forecast(
-    past: Floats, now: float | None, *, past_step_s: float, steps: int, step_s: float
+    past: Floats,
+    now: float | None,
+    *,
+    past_step_s: float,
+    steps: int,
+    step_s: float,
+    decay_h: float = ANOMALY_DECAY_H,
 ) -> Floats | None:
     """The next `steps` temperatures from the site's past [n], oldest first, ending now; None without any.
 
-    `past` may hold NaN.
+    `past` may hold NaN. Today's departure from the usual fades over `decay_h`.
     """
     climate = _climate(past, past_step_s)
     if climate is None:
@@ -110,10 +121,27 @@ def own_forecast(
     level = now if now is not None else float(past[np.isfinite(past)][-1])
     anomaly = level - climate[0]
     lead_h = (np.arange(steps) + 0.5) * step_s / 3600.0
-    out: Floats = climate[_slots(climate, steps, step_s, past_step_s)] + anomaly * np.exp(
-        -lead_h / ANOMALY_DECAY_H
-    )
+    out: Floats = climate[_slots(climate, steps, step_s, past_step_s)] + anomaly * np.exp(-lead_h / decay_h)
     return out
+
+
+def own_wind(
+    past: Floats, now: float | None, *, past_step_s: float, steps: int, step_s: float
+) -> Floats | None:
+    """Likewise for the wind, which drops sooner than a front passes and never below nought."""
+    own = own_forecast(past, now, past_step_s=past_step_s, steps=steps, step_s=step_s, decay_h=WIND_DECAY_H)
+    return None if own is None else np.maximum(own, 0.0)
+
+
+def wind_share(local: Floats, provider: Floats) -> float:
+    """The site's wind over the provider's, both as measured and told in the past [n], NaN where unknown.
+
+    Providers tell it at 10 m over open land; a yard has half of it. 1 while too little of both is known.
+    """
+    both = np.isfinite(local) & np.isfinite(provider)
+    if int(both.sum()) < _LEAST_WIND_STEPS or float(provider[both].mean()) < _LEAST_WIND_M_S:
+        return 1.0
+    return float(np.clip(local[both].mean() / provider[both].mean(), *_WIND_SHARE))
 
 
 def own_sun(
@@ -160,6 +188,20 @@ def on_grid(rows: Rows, at: datetime, *, steps: int, step_s: float) -> Floats | 
     if not np.isfinite(values[0]):
         return None
     return values
+
+
+def value_at(rows: Rows, at: datetime) -> float | None:
+    """A provider's value at an instant, between the rows around it; None beyond them and in gaps."""
+    after = bisect_left(rows, at, key=lambda row: row[0])
+    if after < len(rows) and rows[after][0] == at:
+        return rows[after][1]
+    if not 0 < after < len(rows):
+        return None
+    (before_at, before), (after_at, later) = rows[after - 1], rows[after]
+    gap_s = (after_at - before_at).total_seconds()
+    if gap_s > LONGEST_GAP_S:
+        return None
+    return before + (later - before) * (at - before_at).total_seconds() / gap_s
 
 
 def _climate(past: Floats, past_step_s: float) -> Floats | None:

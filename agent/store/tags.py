@@ -10,6 +10,8 @@ MODE_CODES = {Mode.OBSERVE: 0.0, Mode.ADVISE: 1.0, Mode.CONTROL: 2.0, Mode.FALLB
 # Whose weather the zones are planned by, and the age of the last forecast, [h].
 WEATHER_CODES = {"unknown": 0.0, "own sensors": 1.0, "provider": 2.0}
 WEATHER_TAG, WEATHER_AGE_TAG = "hvac.weather_source", "hvac.weather_age_h"
+# The wind of now by the provider's forecast: what a site without a wind sensor has of it, [m/s].
+WEATHER_WIND_TAG = "hvac.weather_wind_m_s"
 
 
 def demand_tag(station_id: str) -> str:

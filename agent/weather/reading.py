@@ -16,24 +16,26 @@ from typing import Any
 from agent.errors import DataError
 
 Row = tuple[datetime, float]
-KINDS = ("outdoor_temp", "solar")
+KINDS = ("outdoor_temp", "solar", "wind")
 EXAMPLE = (
     '{"issued_at": "2026-01-05T06:00:00Z", "series": {"outdoor_temp": [["2026-01-05T07:00:00Z", 3.5], ...]}}'
 )
 MOST_ROWS = 4000
 _LEAST_ROWS = 4
-_RANGE = {"outdoor_temp": (-60.0, 60.0, "degC"), "solar": (-20.0, 1500.0, "W/m2")}
+_RANGE = {"outdoor_temp": (-60.0, 60.0, "degC"), "solar": (-20.0, 1500.0, "W/m2"), "wind": (0.0, 75.0, "m/s")}
 # Clocks differ a little; a forecast from the future is a mix-up of time zones.
 _AHEAD = timedelta(minutes=30)
 # Without an issue time of its own, a forecast is at most so much younger than its first row.
 _FIRST_ROW = timedelta(hours=24)
 # Names in the answer of Open-Meteo (https://open-meteo.com/en/docs, "JSON Return Object").
-_OPEN_METEO = {"temperature_2m": "outdoor_temp", "shortwave_radiation": "solar"}
+_OPEN_METEO = {"temperature_2m": "outdoor_temp", "shortwave_radiation": "solar", "wind_speed_10m": "wind"}
+# Its units of wind by wind_speed_unit; km/h is the default.
+_TO_M_S = {"km/h": 1 / 3.6, "m/s": 1.0, "mp/h": 0.44704, "mph": 0.44704, "kn": 1852 / 3600}
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Rows by kind (`outdoor_temp` in degC, `solar` in W/m2), ordered by time, and when it was issued."""
+    """Rows by kind (`outdoor_temp` in degC, `solar` in W/m2, `wind` in m/s), ordered by time, and when it was issued."""
 
     issued_at: datetime
     received_at: datetime
@@ -111,6 +113,9 @@ def _from_open_meteo(body: Mapping[str, Any], origin: str) -> tuple[datetime | N
         raise _bad(origin, "hourly has no list of times")
     if str(units.get("temperature_2m", "°C")) not in ("°C", "C", "degC"):
         raise _bad(origin, f"temperature_2m is in {units['temperature_2m']}, not in degC")
+    of_wind = str(units.get("wind_speed_10m", "km/h"))
+    if of_wind not in _TO_M_S:
+        raise _bad(origin, f"wind_speed_10m is in {of_wind}, not in one of {', '.join(_TO_M_S)}")
     zone = timezone(timedelta(seconds=float(body.get("utc_offset_seconds") or 0)))
     out: dict[str, list[Row]] = {}
     for theirs, kind in _OPEN_METEO.items():
@@ -119,8 +124,9 @@ def _from_open_meteo(body: Mapping[str, Any], origin: str) -> tuple[datetime | N
             continue
         if not isinstance(values, list) or len(values) != len(hourly["time"]):
             raise _bad(origin, f"{theirs} has not one value a time")
+        factor = _TO_M_S[of_wind] if kind == "wind" else 1.0
         out[kind] = [
-            (_instant(at, origin, zone), _number(value, kind, origin))
+            (_instant(at, origin, zone), factor * _number(value, kind, origin))
             for at, value in zip(hourly["time"], values, strict=True)
             if value is not None
         ]

@@ -84,3 +84,50 @@ def test_an_older_forecast_that_comes_late_changes_nothing(desk, history):
     desk.take(issued(NOW - 9 * HOUR))
 
     assert ask(desk, history, NOW)[0] == "provider, 1 h old"
+
+
+def windy(at: datetime, m_s: float) -> Forecast:
+    rows = {"outdoor_temp": 22.0, "wind": m_s}
+    series = {kind: tuple((at + k * HOUR, value) for k in range(48)) for kind, value in rows.items()}
+    return Forecast(at, at, "https://weather.example/v1", series)
+
+
+def test_a_site_without_a_wind_sensor_keeps_what_the_provider_tells_and_plans_by_it(desk, history):
+    desk.take(windy(NOW, 8.0))
+
+    weather = desk.forecast(
+        Snapshot(NOW, {"w.temp": Reading(22.0, Quality.GOOD, NOW)}), history, [], steps=96, step_s=900.0
+    )
+
+    assert desk.readings(NOW + HOUR)["hvac.weather_wind_m_s"].value == 8.0
+    # Too old to plan by, too old to learn from.
+    assert "hvac.weather_wind_m_s" not in desk.readings(NOW + 31 * HOUR)
+    assert weather.wind_m_s == pytest.approx([8.0] * 96)
+
+
+def test_the_providers_wind_is_brought_down_to_that_of_a_sheltered_sensor(history):
+    desk = WeatherDesk(Hvac(outdoor_temp="w.temp", wind="w.wind"))
+    quarters = [NOW - timedelta(minutes=15 * k) for k in range(1, 96 * 7)]
+    history.load((at, "w.wind", 3.0) for at in quarters)
+    history.load((at, "hvac.weather_wind_m_s", 6.0) for at in quarters)
+    desk.take(windy(NOW, 12.0))
+
+    weather = desk.forecast(
+        Snapshot(NOW, {"w.temp": Reading(22.0, Quality.GOOD, NOW)}), history, [], steps=96, step_s=900.0
+    )
+
+    # The provider tells 12 of its own, 6 of ours; the sensor says 3 now, which counts less and less.
+    assert weather.wind_m_s[0] == pytest.approx(3.0, abs=0.1)
+    assert weather.wind_m_s[-1] == pytest.approx(6.0 - 3.0 * 2.718 ** (-23.75 / 12.0), abs=0.05)
+
+
+def test_without_a_provider_a_wind_sensor_is_carried_on_and_without_both_nothing_is_said(history):
+    sensor, neither = Hvac(outdoor_temp="w.temp", wind="w.wind"), Hvac(outdoor_temp="w.temp")
+    history.load((NOW - timedelta(minutes=15 * k), "w.wind", 5.0) for k in range(1, 96 * 7))
+    snapshot = Snapshot(NOW, {"w.temp": Reading(22.0, Quality.GOOD, NOW)})
+
+    carried = WeatherDesk(sensor).forecast(snapshot, history, [], steps=96, step_s=900.0)
+    nothing = WeatherDesk(neither).forecast(snapshot, history, [], steps=96, step_s=900.0)
+
+    assert carried.wind_m_s == pytest.approx([5.0] * 96)
+    assert nothing.wind_m_s is None

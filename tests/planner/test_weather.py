@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.planner.weather import choose, corrected, on_grid, own_forecast, own_sun
+from agent.planner.weather import (
+    choose,
+    corrected,
+    on_grid,
+    own_forecast,
+    own_sun,
+    own_wind,
+    value_at,
+    wind_share,
+)
 from twin.weather import Weather
 
 AT = datetime(2026, 7, 6, 12, tzinfo=UTC)
@@ -157,3 +166,34 @@ def test_whatever_comes_in_the_weather_is_finite_or_unknown(past, now, values, a
         assert np.isfinite(chosen.values).all()
         assert kind == "outdoor_temp" or chosen.values.min() >= 0.0
     assert (chosen.values is None) == (chosen.source == "unknown")
+
+
+def test_wind_fades_to_the_usual_within_a_day_and_is_never_below_nought():
+    usual = np.full(14 * 96, 4.0)
+
+    own = own_wind(usual, 16.0, past_step_s=900.0, **GRID)
+    calm = choose("wind", rows_of(1.0, 48), AT, AT, np.empty(0), 0.0, **ALL)
+
+    assert own[0] == pytest.approx(16.0, abs=0.2)
+    # 12 m/s over the usual after 12 h: e to the minus one of it is left.
+    assert own[48] == pytest.approx(4.0 + 12.0 / np.e, rel=0.02)
+    assert calm.source == "provider"
+    assert calm.values.min() >= 0.0
+
+
+def test_a_sheltered_yard_is_told_by_its_share_of_the_providers_wind():
+    provider = np.full(200, 6.0)
+
+    assert wind_share(np.full(200, 3.0), provider) == pytest.approx(0.5)
+    assert wind_share(np.where(np.arange(200) < 50, 3.0, np.nan), provider) == 1.0  # half a day says nothing
+    assert wind_share(np.full(200, 3.0), np.zeros(200)) == 1.0
+
+
+def test_a_value_between_rows_is_on_their_line_and_unknown_in_gaps():
+    rows = [(AT, 2.0), (AT + HOUR, 4.0), (AT + 9 * HOUR, 4.0)]
+
+    assert value_at(rows, AT) == 2.0
+    assert value_at(rows, AT + HOUR / 4) == pytest.approx(2.5)
+    assert value_at(rows, AT + 5 * HOUR) is None
+    assert value_at(rows, AT + 10 * HOUR) is None
+    assert value_at([], AT) is None

@@ -69,6 +69,22 @@ def test_the_answer_of_open_meteo_is_read_with_its_offset_and_dated_by_its_carri
     assert forecast.issued_at == NOW - timedelta(hours=1)
 
 
+@pytest.mark.parametrize(("unit", "m_s"), [("km/h", 10.0), ("m/s", 36.0), ("mp/h", 16.09), ("kn", 18.52)])
+def test_wind_comes_in_metres_a_second_whatever_the_service_counts_in(unit, m_s):
+    body = {
+        "hourly_units": {"wind_speed_10m": unit},
+        "hourly": {
+            "time": [f"2026-01-05T{h:02d}:00" for h in range(9, 15)],
+            "temperature_2m": [1.0] * 6,
+            "wind_speed_10m": [36.0] * 6,
+        },
+    }
+
+    forecast = read(json.dumps(body).encode())
+
+    assert forecast.series["wind"][0][1] == pytest.approx(m_s, abs=0.01)
+
+
 def test_a_forecast_without_issue_time_is_no_younger_than_a_day_after_its_first_row():
     # A proxy that answers from its cache: received now, but it begins three days ago.
     old = [[(NOW + timedelta(hours=k - 72)).isoformat(), 1.0] for k in range(120)]
@@ -94,6 +110,11 @@ def test_a_forecast_without_issue_time_is_no_younger_than_a_day_after_its_first_
         (document(series={"outdoor_temp": [[a.isoformat(), 68.0] for a in HOURS]}), "that is not in degC"),
         (document(issued_at="2026-01-05T09:00:00Z"), "still to come"),
         (document(series=[]), "has no series"),
+        (document(series={"wind": [[a.isoformat(), -1.0] for a in HOURS]}), "that is not in m/s"),
+        (
+            b'{"hourly_units": {"wind_speed_10m": "Bft"}, "hourly": {"time": [], "temperature_2m": []}}',
+            "wind_speed_10m is in Bft",
+        ),
         (b'{"hourly": {"time": ["2026-01-05T09:00"], "temperature_2m": []}}', "not one value a time"),
     ],
 )
