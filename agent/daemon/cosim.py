@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from agent.clock import SimClock, elapsed_s
 from agent.config.load import load_site
 from agent.config.site import Site
+from agent.daemon.history_csv import history_rows, instant
 from agent.daemon.loop import Daemon
 from agent.daemon.models import load_models
 from agent.drivers.lines import LinesDriver
@@ -49,7 +49,7 @@ def command(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("site", type=Path, help="the site's configuration")
-    parser.add_argument("--history", type=Path, help="CSV of the past: a time column, then one column a tag")
+    parser.add_argument("--history", type=Path, help="CSV of the past: a column `time` and one column a tag")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     options = parser.parse_args(argv)
     configure(options.log_level)
@@ -57,7 +57,7 @@ def command(argv: Sequence[str]) -> int:
     refuse_other_drivers(site, options.site)
     history = History(":memory:", site.storage.history_days)
     if options.history is not None:
-        history.load(history_rows(options.history))
+        history.load(history_rows(options.history, site))
     asyncio.run(serve(site, history, sys.stdin, sys.stdout))
     return 0
 
@@ -139,7 +139,7 @@ def read_line(text: str, tags: frozenset[str], last_at: datetime | None) -> Line
         raise DataError(
             f"{surplus[0]!r} is no key of a line", where="standard input", fix="use at, readings and forecast"
         )
-    at = _instant(body.get("at"), "at")
+    at = instant(body.get("at"), "at")
     if last_at is not None and at <= last_at:
         raise DataError(
             f"time {_stamp(at)} is not after the line before, {_stamp(last_at)}",
@@ -194,21 +194,9 @@ def _forecast(raw: Any) -> dict[str, list[tuple[datetime, float]]]:
                 or not math.isfinite(row[1])
             ):
                 raise form
-            series.append((_instant(row[0], f"forecast {tag}"), float(row[1])))
+            series.append((instant(row[0], f"forecast {tag}"), float(row[1])))
         out[tag] = sorted(series)
     return out
-
-
-def _instant(raw: Any, where: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(raw)
-    except (TypeError, ValueError):
-        at = None
-    if at is None or at.tzinfo is None:
-        raise DataError(
-            f"{raw!r} is no instant", where=where, fix='write ISO 8601 with zone, "2026-01-05T08:00:00Z"'
-        )
-    return at.astimezone(UTC)
 
 
 def _stamp(at: datetime) -> str:
@@ -218,38 +206,3 @@ def _stamp(at: datetime) -> str:
 def _say(sink: TextIO, body: dict[str, object]) -> None:
     sink.write(json.dumps(body, allow_nan=False) + "\n")
     sink.flush()
-
-
-def history_rows(path: Path) -> Iterator[tuple[datetime, str, float | None]]:
-    """Rows of a history CSV: the first column is the time, the others are tags; an empty field is unknown."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            head = next(reader, None)
-            if head is None or len(head) < 2:
-                raise DataError(
-                    f"{path} has no columns",
-                    where=f"{path} line 1",
-                    fix="write a time column and one column a tag",
-                )
-            for number, row in enumerate(reader, start=2):
-                if not row:
-                    continue
-                at = _instant(row[0].strip(), f"{path} line {number}")
-                for tag, field in zip(head[1:], row[1:], strict=False):
-                    yield at, tag, _number(field, f"{path} line {number} column {tag}")
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}", where=str(path), fix="name a readable file"
-        ) from None
-
-
-def _number(field: str, where: str) -> float | None:
-    if not field.strip():
-        return None
-    try:
-        return float(field)
-    except ValueError:
-        raise DataError(
-            f"{field!r} is no number", where=where, fix="leave the field empty where unknown"
-        ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.config.hvac_models import HvacModels, write_models
 from agent.config.load import load_site
 from agent.config.site import Hvac, Site
-from agent.daemon.cosim import history_rows
+from agent.daemon.history_csv import history_rows
 from agent.daemon.hvac_memory import LEARNED_DAYS, learned, site_past
 from agent.errors import ConfigError, DataError
 from agent.identify.page import page
@@ -30,7 +30,7 @@ def command(argv: Sequence[str]) -> int:
         description="Fit a two-node model of every zone on a CSV of its past: temperature, set-points, unit power, "
         "outdoor temperature, and sun and occupancy where there are sensors. The last quarter of the days is held "
         "back and judges the model. A zone whose past cannot support one is refused with the reason.",
-        epilog="The CSV: first column the time (ISO 8601 with zone), then one column a tag of site.toml; empty is "
+        epilog="The CSV: a column `time` (ISO 8601 with zone) and one column a tag of site.toml, in any order; empty is "
         "unknown. Rows every 15 min or oftener, a week at least, four are better.\n"
         f'Writes {MODELS} (name it in site.toml: [hvac] models = "models/{MODELS}") and {REPORT}.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,7 +50,7 @@ def command(argv: Sequence[str]) -> int:
     if site.hvac is None or not site.hvac.zones:
         raise ConfigError("the site has no zones", where=f"{options.site} [hvac.zones]", fix="add a zone")
     history = History(":memory:", 400)
-    history.load(history_rows(options.history))
+    history.load(history_rows(options.history, site))
     span = history.span()
     if span is None:
         raise DataError(

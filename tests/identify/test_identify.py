@@ -130,7 +130,7 @@ def test_site_that_names_the_models_controls_from_its_first_tick(learned):
 
 
 def test_what_the_agent_learned_itself_survives_a_restart(tmp_path: Path):
-    from agent.daemon.cosim import history_rows
+    from agent.daemon.history_csv import history_rows
 
     history = History(":memory:", 60)
     history.load(history_rows(past_csv(tmp_path / "past.csv")))
