@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from agent.config.site import Station
 from agent.control.demand import DemandEstimator
-from agent.control.view import MachineView, StationView, fleet_of
+from agent.control.view import MachineView, fleet_of, station_view
 from agent.domain import Mode
 from agent.store.history import History
 from agent.store.tags import MODE_CODES, demand_tag, mode_tag
@@ -51,7 +51,7 @@ class Recorder:
         )
         pressure = plant.pressure_sensor_bar_g
         flow = plant.flow_sensor_m3_min if self._station.flow is not None else None
-        demand = self._estimator.update(StationView(at.timestamp(), pressure, flow, machines))
+        demand = self._estimator.update(station_view(at.timestamp(), pressure, flow, machines))
         column = 0
         for seen in machines:
             for value in seen[:4]:

@@ -62,11 +62,7 @@ class CapacityWatch:
         wanted = max(demand.fast_m3_min, demand.slow_m3_min)
         low = fleet.station.pressure_min_bar_g
         below = view.pressure_bar_g is not None and view.pressure_bar_g < low
-        running = 0.0
-        for flow, seen in zip(fleet.full_flow, view.machines, strict=True):
-            if seen.running:
-                running += flow
-        if wanted <= running and not below:
+        if wanted <= fleet.capacity(view.states.running) and not below:
             # Mostly those that run suffice, and nobody has to be asked why the others stand.
             return None
         out = self._out(view, memory)

@@ -7,6 +7,7 @@ tuned by search; docs/control.md tells what each step was worth.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.control.cycle import pressure_price_per_bar, worthwhile_width_bar
@@ -53,7 +54,7 @@ class Band:
     """Holds the loading of the machines from tick to tick."""
 
     def __init__(self, fleet: Fleet, table: SetTable) -> None:
-        self._fleet = fleet
+        self.fleet = fleet
         self._table = table
         self._loaded: int | None = None
         self._trim = -1
@@ -66,9 +67,11 @@ class Band:
         self._slow_start = max((m.start_s for m in fleet.machines), default=0.0) >= _SLOW_START_S
         self.level = BandLevel(fleet.station)
         self.surge = Surge(sum(fleet.full_flow))
-        # What is asked of the same few sets of machines every tick: flow and power by their bits.
-        self._flow_of_set: dict[int, float] = {}
+        # What is asked of the same few sets of machines every tick, by their bits.
         self._power_of_set: dict[int, float] = {}
+        self._quickest_of_set: dict[int, float] = {}
+        self._slowest_of_set: dict[int, float] = {}
+        self._starts_to_load = sum(1 << i for i, alone in enumerate(fleet.starts_to_load) if alone)
         station = fleet.station
         self._price_per_bar = pressure_price_per_bar(station.pressure_min_bar_g, station.atmosphere_bar)
 
@@ -76,14 +79,14 @@ class Band:
         self, view: StationView, demand: Demand, memory: StationMemory, committed: int, *, dt_s: float
     ) -> Decision:
         """Orders for this tick. `committed` are the machines (bits) that are meant to run."""
-        fleet, station = self._fleet, self._fleet.station
+        fleet, station = self.fleet, self.fleet.station
         pressure = view.pressure_bar_g
         assert pressure is not None, "the tick goes to fallback before the band runs blind"
         reasons: list[str] = []
 
-        running, loaded, supply, starting_lead_s = self._machines_now(view, memory)
+        running, loaded, supply, starting_lead_s = self._machines_now(view, demand, memory)
         self.surge.see(view.at_s, demand.fast_m3_min, dt_s)
-        room = self._capacity(running & committed) - demand.slow_m3_min
+        room = self.fleet.capacity(running & committed) - demand.slow_m3_min
         surge_bar = self.surge.lift(room, self._next_start_s(view), fleet.m3_per_bar, dt_s)
         low, aim, high = self.level.edges(
             by_speed=self.trims_by_speed,
@@ -96,7 +99,7 @@ class Band:
             if pressure < aim
             else min(demand.fast_m3_min, demand.slow_m3_min)
         )
-        self._able_m3_min = self._capacity(running)
+        self._able_m3_min = self.fleet.capacity(running)
         slope = (supply - wanted) / fleet.m3_per_bar
         lead_min = (station.lead_s + dt_s) / 60.0
 
@@ -117,7 +120,7 @@ class Band:
         if pressure + slope * lead_min < low:
             need = wanted + max(0.0, low - pressure) * fleet.m3_per_bar
             if supply < need or not want_load:
-                able = usable if self._capacity(usable) >= need else running
+                able = usable if self.fleet.capacity(usable) >= need else running
                 want_load, trim = self._loading(able, need)
                 if want_load & ~ordered:
                     reasons.append(
@@ -128,20 +131,21 @@ class Band:
             want_load, trim = self._unloading(usable or running, want_load, need)
             if ordered & ~want_load:
                 reasons.append(f"unload: {pressure:.2f} bar is above {high:.2f}")
-        elif stray and self._capacity(usable) >= wanted:
+        elif stray and self.fleet.capacity(usable) >= wanted:
             # A released machine is relieved at once by those that stay: no waiting for the band's edge.
             want_load, trim = self._loading(usable, wanted)
-        if pressure <= high and self._capacity(loaded & want_load) < wanted:
+        if pressure <= high and self.fleet.capacity(loaded & want_load) < wanted:
             # Handing over: who delivers goes on until the machine that takes over says that it delivers.
             want_load |= loaded & ordered
-        coming = self._coming(view, running, active)
+        # Machines that are starting, or about to, and that are meant to run.
+        coming = active & ~(running | view.states.silent | view.states.tripped)
         if coming and (supply < wanted or pressure < low):
             soon_s = starting_lead_s + station.lead_s
             if pressure < low or pressure + slope * soon_s / 60.0 < low:
                 # It is wanted at once: loaded from its start on it delivers without a second wait.
                 want_load |= coming
         self._loaded, self._trim = want_load, trim
-        carried = self._capacity(loaded & usable & want_load) >= wanted
+        carried = self.fleet.capacity(loaded & usable & want_load) >= wanted
         relieved = carried and not (want_load & ~active and pressure < low)
         if self._slow_start and self._will_deliver(view, memory, coming):
             # What takes minutes to start was ordered for a demand to come: whoever it replaces stays until it is there.
@@ -157,7 +161,7 @@ class Band:
     @property
     def trims_by_speed(self) -> bool:
         """Whether the trim machine follows the demand by its speed."""
-        return self._trim >= 0 and self._fleet.is_vsd[self._trim]
+        return self._trim >= 0 and self.fleet.is_vsd[self._trim]
 
     def learn(self, pressure_bar_g: float, demand: Demand, dt_s: float) -> None:
         """Let the band's level learn from a tick under our control."""
@@ -168,48 +172,49 @@ class Band:
         """Integrate what the nameplates miss (leaner air at higher pressure, worn screws) while a VSD has room."""
         if not self.trims_by_speed:
             return
-        fleet, index = self._fleet, self._trim
+        fleet, index = self.fleet, self._trim
         full, share = fleet.full_flow[index], view.machines[index].output_share
         if share is None or not 0.0 < share < _SPEED_END:
             return
         bias = self._bias_m3_min + _BIAS_PER_S * dt_s * (aim - pressure) * fleet.m3_per_bar
         self._bias_m3_min = min(max(bias, -_BIAS_SHARE * full), _BIAS_SHARE * full)
 
-    def _machines_now(self, view: StationView, memory: StationMemory) -> tuple[int, int, float, float]:
+    def _machines_now(
+        self, view: StationView, demand: Demand, memory: StationMemory
+    ) -> tuple[int, int, float, float]:
         """(bits able to deliver, bits loaded, supply, start time of the slowest standing machine)."""
-        fleet = self._fleet
-        running = loaded = 0
-        supply = lead_s = 0.0
-        for index, machine in enumerate(view.machines):
-            if machine.running and not machine.tripped:
-                past = memory.machines[index]
-                started = view.at_s - past.since_s >= fleet.machines[index].start_s
-                if started or machine.loaded or fleet.starts_to_load[index]:
-                    running |= 1 << index
-                if machine.loaded:
-                    loaded |= 1 << index
-                    supply += fleet.flow_of(index, machine)
-                elif self._loaded is not None and (self._loaded & running) >> index & 1:
-                    # Ordered to load a moment ago: it delivers before the lead time is over.
-                    supply += fleet.least_flow[index]
-            else:
-                lead_s = max(lead_s, fleet.machines[index].start_s)
-                if (
-                    fleet.starts_to_load[index]
-                    and memory.machines[index].known
-                    and may_start(fleet, view, memory, index)
-                ):
-                    # It has no unloaded state to wait in: to load it is to start it.
-                    running |= 1 << index
+        fleet, states = self.fleet, view.states
+        turning = states.running & ~states.tripped
+        loaded = turning & states.loaded
+        running = loaded | turning & self._starts_to_load
+        ordered = self._loaded or 0
+        supply = demand.supply_m3_min
+        for index in bits_in(turning & ~loaded):
+            if view.at_s - memory.machines[index].since_s >= fleet.machines[index].start_s:
+                running |= 1 << index
+            if (ordered & running) >> index & 1:
+                # Ordered to load a moment ago: it delivers before the lead time is over.
+                supply += fleet.least_flow[index]
+        for index in bits_in(states.loaded & states.running & states.tripped):
+            supply -= fleet.flow_of(index, view.machines[index])
+        standing = ((1 << fleet.count) - 1) & ~turning
+        for index in bits_in(standing & self._starts_to_load):
+            if memory.machines[index].known and may_start(fleet, view, memory, index):
+                # It has no unloaded state to wait in: to load it is to start it.
+                running |= 1 << index
+        lead_s = self._slowest_of_set.get(standing)
+        if lead_s is None:
+            lead_s = max((fleet.machines[i].start_s for i in bits_in(standing)), default=0.0)
+            self._slowest_of_set[standing] = lead_s
         return running, loaded, supply, lead_s
 
     def _worthwhile_bar(self, usable: int, demand_m3_min: float) -> float:
         """The width that the trim machine's blow-downs are worth, [bar]; 0 where a VSD trims or nothing cycles."""
-        fleet = self._fleet
+        fleet = self.fleet
         base, trim = self._table.loading(usable, demand_m3_min)
         if trim < 0 or fleet.is_vsd[trim]:
             return 0.0
-        duty = (demand_m3_min - self._capacity(base)) / fleet.full_flow[trim]
+        duty = (demand_m3_min - self.fleet.capacity(base)) / fleet.full_flow[trim]
         if not 0.0 < duty < 1.0:
             return 0.0
         base_kw = self._power_of_set.get(base)
@@ -222,41 +227,26 @@ class Band:
 
     def _next_start_s(self, view: StationView) -> float | None:
         """Start time of the quickest machine that stands ready; None where none does."""
-        quickest = None
-        for machine, seen in zip(self._fleet.machines, view.machines, strict=True):
-            if seen.running is False and not seen.tripped and seen.ready is not False:
-                start_s = machine.start_s
-                quickest = start_s if quickest is None or start_s < quickest else quickest
+        states, fleet = view.states, self.fleet
+        ready = ((1 << fleet.count) - 1) & ~(states.running | states.silent | states.tripped | states.unready)
+        if not ready:
+            return None
+        quickest = self._quickest_of_set.get(ready)
+        if quickest is None:
+            quickest = min(fleet.machines[i].start_s for i in bits_in(ready))
+            self._quickest_of_set[ready] = quickest
         return quickest
-
-    def _coming(self, view: StationView, running: int, active: int) -> int:
-        """Machines that are starting, or about to, and that are meant to run."""
-        bits = 0
-        for index, seen in enumerate(view.machines):
-            if (active >> index) & 1 and not (running >> index) & 1 and seen.running is not None:
-                bits |= 0 if seen.tripped else 1 << index
-        return bits
 
     def _will_deliver(self, view: StationView, memory: StationMemory, coming: int) -> bool:
         """Whether one of the machines that are meant to come starts already or may be started now."""
         return any(
-            bool(view.machines[i].running) or may_start(self._fleet, view, memory, i)
-            for i in range(self._fleet.count)
-            if (coming >> i) & 1
+            bool(view.machines[i].running) or may_start(self.fleet, view, memory, i) for i in bits_in(coming)
         )
 
     def _base_flow(self, bits: int, trim: int) -> float:
         """Full flow of the machines `bits` without the VSD that trims."""
-        by_speed = trim >= 0 and self._fleet.is_vsd[trim]
-        return self._capacity(bits & ~(1 << trim) if by_speed else bits)
-
-    def _capacity(self, bits: int) -> float:
-        """Full flow of the machines `bits`."""
-        flow = self._flow_of_set.get(bits)
-        if flow is None:
-            flow = sum(flow for i, flow in enumerate(self._fleet.full_flow) if (bits >> i) & 1)
-            self._flow_of_set[bits] = flow
-        return flow
+        by_speed = trim >= 0 and self.fleet.is_vsd[trim]
+        return self.fleet.capacity(bits & ~(1 << trim) if by_speed else bits)
 
     def _loading(self, usable: int, need: float) -> tuple[int, int]:
         base, trim = self._table.loading(usable, need)
@@ -266,17 +256,16 @@ class Band:
         """What stays loaded above the band: the base set, and a VSD trim, which follows down."""
         base, trim = self._table.loading(usable, need)
         keep = base & loaded
-        if trim >= 0 and self._fleet.is_vsd[trim] and (loaded >> trim) & 1:
-            least = self._fleet.least_flow[trim]
-            if need - self._capacity(keep) >= 0.5 * least:
+        if trim >= 0 and self.fleet.is_vsd[trim] and (loaded >> trim) & 1:
+            least = self.fleet.least_flow[trim]
+            if need - self.fleet.capacity(keep) >= 0.5 * least:
                 keep |= 1 << trim
         return keep, trim
 
     def _see_trips(self, view: StationView, loaded: int) -> None:
         """Note when a machine trips that delivered a tick ago."""
-        for index, seen in enumerate(view.machines):
-            if seen.tripped and (self._delivering >> index) & 1:
-                self._trip_until_s = view.at_s + _AFTER_TRIP_S
+        if view.states.tripped & self._delivering:
+            self._trip_until_s = view.at_s + _AFTER_TRIP_S
         self._delivering = loaded
 
     def _rescue_bits(self, now_s: float) -> int:
@@ -295,15 +284,14 @@ class Band:
         reasons: list[str],
     ) -> bool:
         """Add the cheapest machine that may start when the running ones cannot hold the minimum."""
-        fleet = self._fleet
+        fleet = self.fleet
         floor = fleet.station.pressure_min_bar_g
-        able = 0.0
-        for index in range(fleet.count):
-            seen = view.machines[index]
-            if (active >> index) & 1 and seen.running is not None and not seen.tripped:
-                past = memory.machines[index]
-                if seen.running or (past.known and may_start(fleet, view, memory, index)):
-                    able += fleet.full_flow[index]
+        states = view.states
+        helping = active & ~(states.silent | states.tripped)
+        for index in bits_in(helping & ~states.running):
+            if not memory.machines[index].known or not may_start(fleet, view, memory, index):
+                helping &= ~(1 << index)
+        able = fleet.capacity(helping)
         if able >= wanted:
             return False
         missing_slope = (able - wanted) / fleet.m3_per_bar
@@ -345,7 +333,7 @@ class Band:
         *,
         relieved: bool,
     ) -> tuple[Order, ...]:
-        fleet = self._fleet
+        fleet = self.fleet
         wishes: list[Order] = []
         for index in range(fleet.count):
             bit = 1 << index
@@ -385,6 +373,13 @@ class Band:
             else:
                 wishes.append(Order(run=True, load=False, share=share))
         return tuple(wishes)
+
+
+def bits_in(bits: int) -> Iterator[int]:
+    """The machines of a set, lowest first."""
+    while bits:
+        yield (bits & -bits).bit_length() - 1
+        bits &= bits - 1
 
 
 def may_start_or_runs(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:

@@ -53,10 +53,7 @@ class DemandEstimator:
 
     def update(self, view: StationView) -> Demand | None:
         """Take in one tick; None while nothing can be said."""
-        supply = 0.0
-        flow_of = self._fleet.flow_of
-        for index, machine in enumerate(view.machines):
-            supply += flow_of(index, machine)
+        supply = self._fleet.supply(view)
         if view.pressure_bar_g is None:
             self._past.clear()
             self._last_s = None

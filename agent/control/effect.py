@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.control.memory import StationMemory
 from agent.control.orders import Order
-from agent.control.view import Fleet, MachineView, StationView
+from agent.control.view import Fleet, MachineView, States, StationView
 from agent.planner.part_load import KINDS
 
 # Beyond the machine's own times: two polls and a slow controller.
@@ -63,9 +63,15 @@ class EffectWatch:
         # Without an unloading valve "loaded" says nothing of its own.
         self._valved = tuple(KINDS[machine.control].unloads for machine in fleet.machines)
         self._failed_at_s: deque[float] = deque()
+        self._ever_failed = False
+        # States at which all machines followed; None as soon as an order has changed.
+        self._followed: States | None = None
+        self._last_sent: tuple[tuple[Order | None, ...], States] | None = None
 
     def failing(self, now_s: float) -> int:
         """Machines that failed to follow, now or so lately that another try would be too early."""
+        if not self._ever_failed:
+            return 0
         return sum([w.run.failed or w.load.failed or now_s < w.counts_until_s for w in self._watches])
 
     def failed_this_hour(self, now_s: float) -> int:
@@ -81,24 +87,32 @@ class EffectWatch:
         """
         for watch in self._watches:
             watch.run, watch.load = _Wanted(), _Wanted()
+        self._followed = self._last_sent = None
 
     def check(self, view: StationView, memory: StationMemory) -> tuple[str, ...]:
         """Set machines aside that did not follow; a note for each that was found now."""
+        if view.states == self._followed:
+            # The same orders, and nobody has done anything since: as mostly.
+            return ()
         notes: list[str] = []
-        now_s = view.at_s
+        now_s, all_follow = view.at_s, True
         for index, watch in enumerate(self._watches):
             seen, past = view.machines[index], memory.machines[index]
             if seen.running is None:
+                all_follow = False
                 continue
             if past.stuck_loaded and not seen.loaded:
                 past.stuck_loaded = False
             if past.stuck_unloaded and (seen.loaded or now_s >= past.barred_until_s):
                 past.stuck_unloaded = False
             if watch.follows(seen):
+                all_follow = all_follow and not (past.stuck_loaded or past.stuck_unloaded)
                 continue
+            all_follow = False
             verb, allowed_s = self._not_followed(index, watch, seen, now_s)
             if not verb:
                 continue
+            self._ever_failed = True
             watch.failures += 1
             watch.lacking = verb
             watch.last_failure_s = now_s
@@ -110,10 +124,14 @@ class EffectWatch:
                 past.barred_why = f"did not {verb} when told, {watch.failures} time(s)"
                 past.stuck_loaded, past.stuck_unloaded = verb == "unload", verb == "load"
             notes.append(f"{self._fleet.names[index]} did not {verb} within {allowed_s:.0f} s")
+        self._followed = view.states if all_follow else None
         return tuple(notes)
 
     def sent(self, view: StationView, orders: tuple[Order | None, ...]) -> None:
         """Remember what went out this tick."""
+        if (orders, view.states) == self._last_sent:
+            return
+        self._last_sent = orders, view.states
         now_s = view.at_s
         rows = zip(self._watches, orders, view.machines, self._valved, strict=True)
         for watch, order, seen, valved in rows:
@@ -122,8 +140,10 @@ class EffectWatch:
             load = order.load if order is not None and run and seen.running and valved else None
             if run is not watch.run.value:
                 watch.run.order(now_s, value=run)
+                self._followed = None
             if load is not watch.load.value:
                 watch.load.order(now_s, value=load)
+                self._followed = None
 
     def _not_followed(self, index: int, watch: _Watch, seen: MachineView, now_s: float) -> tuple[str, float]:
         """(what the machine did not do, the time it had); ("", 0) while it follows or has time."""

@@ -39,6 +39,14 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
     handed_over_s = hand_over_s(fleet)
     for index, wish in enumerate(wishes):
         machine, seen, past = fleet.machines[index], view.machines[index], memory.machines[index]
+        if (
+            wish.run == past.running
+            and seen.running is not None
+            and not (too_high or machine.locked_out or past.locked_out or now_s < past.override_until_s)
+        ):
+            # As mostly: it goes on running or standing, and nobody has a say in it.
+            orders.append(_in_range(fleet, index, wish))
+            continue
         name = fleet.names[index]
         leaving = past.running and bool(seen.loaded) and now_s < past.taken_out_s + handed_over_s
         if machine.locked_out or (past.locked_out and not leaving) or seen.running is None:

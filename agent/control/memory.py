@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.control.orders import Order
-from agent.control.view import StationView
+from agent.control.view import States, StationView
 
 HOUR_S = 3600.0
 DAY_S = 86400.0
@@ -73,6 +72,10 @@ class StationMemory:
         self.last_start_s = float("-inf")
         self.starts_seen = 0
         self._last_s: float | None = None
+        # What was seen and sent last: as long as both stand there is nothing to remember but hours.
+        self._states: States | None = None
+        self._sent: tuple[Order | None, ...] | None = None
+        self._turning: tuple[MachineMemory, ...] = ()
 
     def observe(self, view: StationView) -> None:
         """Take in one tick."""
@@ -80,6 +83,12 @@ class StationMemory:
         passed_s = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0.0), _LONGEST_TICK_S)
         passed_h = passed_s / HOUR_S
         self._last_s = now_s
+        if view.states == self._states:
+            for past in self._turning:
+                past.hours_run_h += passed_h
+            return
+        self._states, self._sent = view.states, None
+        self._turning = tuple([p for p, m in zip(self.machines, view.machines, strict=True) if m.running])
         for past, machine in zip(self.machines, view.machines, strict=True):
             running = machine.running
             if running is None:
@@ -93,18 +102,21 @@ class StationMemory:
             if running != past.running:
                 past.running, past.since_s = running, now_s
                 if running:
+                    while past.starts_s and now_s - past.starts_s[0] > DAY_S:
+                        past.starts_s.popleft()
                     past.starts_s.append(now_s)
                     self.last_start_s = now_s
                     self.starts_seen += 1
-            while past.starts_s and now_s - past.starts_s[0] > DAY_S:
-                past.starts_s.popleft()
             if not running or machine.loaded:
                 past.unloaded_since_s = _NOT_NOW_S
             elif past.unloaded_since_s == _NOT_NOW_S:
                 past.unloaded_since_s = now_s
 
-    def sent(self, orders: Sequence[Order | None], now_s: float) -> None:
+    def sent(self, orders: tuple[Order | None, ...], now_s: float) -> None:
         """Orders went out: a start that a slow controller has not shown yet counts for the gap between starts."""
+        if orders == self._sent:
+            return
+        self._sent = orders
         for past, order in zip(self.machines, orders, strict=True):
             if order is None or not order.run:
                 past.ordered_start_s = _NEVER_S
@@ -122,6 +134,7 @@ class StationMemory:
     def recall(self, index: int, past: Past) -> None:
         """Take over what the store knows of the time before this process: a restart forgives no start."""
         memory = self.machines[index]
+        self._states = self._sent = None
         # If it was started or stopped meanwhile, the first tick sees a change, and that counts as one of now.
         memory.known, memory.running = True, past.running
         memory.since_s, memory.hours_run_h = past.since_s, past.hours_run_h

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 
 from agent.domain import Mode
@@ -121,8 +122,8 @@ class JumpWatch:
             else ""
         )
 
-    def see(self, now_s: float, pressure_bar_g: float | None, supply_m3_min: float) -> None:
-        """Take in one tick: `supply_m3_min` is what the machines delivered at most since the last one."""
+    def see(self, now_s: float, pressure_bar_g: float | None, supply_m3_min: Callable[[], float]) -> None:
+        """Take in one tick: `supply_m3_min` tells what the machines delivered at most since the last one."""
         if pressure_bar_g is None or not isfinite(pressure_bar_g):
             return
         if self._last is not None and self._last[1] == pressure_bar_g:
@@ -132,7 +133,10 @@ class JumpWatch:
         if last is None or not 0.0 < now_s - last[0] <= _LONGEST_LOOK_S:
             return
         minutes, moved = (now_s - last[0]) / 60.0, pressure_bar_g - last[1]
-        up = _SUPPLY_MARGIN * supply_m3_min * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
+        if abs(moved) <= _JUMP_NOISE_BAR:
+            # As mostly: nobody has to be asked what was delivered.
+            return
+        up = _SUPPLY_MARGIN * supply_m3_min() * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
         down = _BURST_TIMES * self._total * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
         if -down <= moved <= up:
             return

@@ -179,7 +179,7 @@ class StationControl:
         self._last_s = now_s
         starts_before = self.memory.starts_seen
         self.memory.observe(view)
-        self.jump.see(now_s, view.pressure_bar_g, self._could_deliver(view))
+        self.jump.see(now_s, view.pressure_bar_g, lambda: self._could_deliver(view))
         if self.gauges.agree(view, snapshot, self.jump.off_bar):
             notes.append("header pressure is believed again: the machines' own gauges agree with it")
             self.jump.believe()
@@ -241,7 +241,7 @@ class StationControl:
             return f"header pressure {pressure:.2f} bar is implausible"
         if self.jump.trouble:
             return self.jump.trouble
-        silent = sum([machine.running is None for machine in view.machines])
+        silent = view.states.silent.bit_count()
         if 2 * silent > self.fleet.count:
             return f"{silent} of {self.fleet.count} machines are silent"
         failing = self.effect.failing(view.at_s)
@@ -301,25 +301,22 @@ class StationControl:
     def _is_short(self, demand: Demand) -> bool:
         """The chosen machines cannot carry what is taken now: no waiting for the minute."""
         chosen = self._committed or 0
-        able = sum(flow for i, flow in enumerate(self.fleet.full_flow) if (chosen >> i) & 1)
-        return max(demand.fast_m3_min, demand.slow_m3_min) > able
+        return max(demand.fast_m3_min, demand.slow_m3_min) > self.fleet.capacity(chosen)
 
     def _bits(self, view: StationView) -> tuple[int, int, int]:
         """(bits that may not run, bits that must run, bits running)."""
-        barred = held = running = 0
-        for index, (machine, seen, past) in enumerate(
-            zip(self.fleet.machines, view.machines, self.memory.machines, strict=True)
-        ):
+        states, now_s = view.states, view.at_s
+        barred, held, running = states.silent | states.tripped | states.unready, 0, 0
+        for index, (machine, past) in enumerate(zip(self.fleet.machines, self.memory.machines, strict=True)):
             bit = 1 << index
-            now_s = view.at_s
-            overridden = past.overridden(now_s)
-            held |= bit if overridden else 0
-            barred |= bit if overridden is False else 0
-            out = machine.locked_out or past.locked_out
-            if out or seen.running is None or seen.tripped or seen.ready is False:
+            out = barred & bit or machine.locked_out or past.locked_out
+            if now_s < past.override_until_s:
+                held |= bit if past.override_run else 0
+                barred |= bit if past.override_run is False else 0
+            if out:
                 barred |= bit
                 continue
-            if seen.running:
+            if states.running & bit:
                 running |= bit
                 if past.stuck_unloaded and now_s < past.barred_until_s:
                     barred |= bit

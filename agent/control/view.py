@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.config.site import Machine, Station
@@ -22,13 +23,52 @@ class MachineView(NamedTuple):
     tripped: bool | None
 
 
+class States(NamedTuple):
+    """What all machines say of themselves as bits: machine i of the fleet is 1 << i.
+
+    `silent`: not known whether it runs; `unready`: it says that it is not ready, not merely nothing.
+    """
+
+    running: int
+    loaded: int
+    silent: int
+    tripped: int
+    unready: int
+
+
 class StationView(NamedTuple):
-    """A station at one instant. `at_s` are seconds of the epoch, UTC."""
+    """A station at one instant. `at_s` are seconds of the epoch, UTC; `states` are those of `machines`."""
 
     at_s: float
     pressure_bar_g: float | None
     flow_m3_min: float | None
     machines: tuple[MachineView, ...]
+    states: States
+
+
+def station_view(
+    at_s: float, pressure_bar_g: float | None, flow_m3_min: float | None, machines: Sequence[MachineView]
+) -> StationView:
+    """The view of these machines."""
+    return StationView(at_s, pressure_bar_g, flow_m3_min, tuple(machines), states_of(machines))
+
+
+def states_of(machines: Sequence[MachineView]) -> States:
+    """The machines' states as bits."""
+    running = loaded = silent = tripped = unready = 0
+    for index, seen in enumerate(machines):
+        bit = 1 << index
+        if seen.running is None:
+            silent |= bit
+        elif seen.running:
+            running |= bit
+        if seen.loaded:
+            loaded |= bit
+        if seen.tripped:
+            tripped |= bit
+        if seen.ready is False:
+            unready |= bit
+    return States(running, loaded, silent, tripped, unready)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +88,16 @@ class Fleet:
     m3_per_bar: float
     count: int
     longest_start_s: float
+    # What is asked of the same few sets of machines every tick: their full flow by their bits.
+    _flow_of_set: dict[int, float] = field(default_factory=dict, compare=False, repr=False)
+
+    def capacity(self, bits: int) -> float:
+        """Full flow [m3/min] of the machines `bits` together."""
+        flow = self._flow_of_set.get(bits)
+        if flow is None:
+            flow = sum(flow for i, flow in enumerate(self.full_flow) if (bits >> i) & 1)
+            self._flow_of_set[bits] = flow
+        return flow
 
     def flow_of(self, index: int, view: MachineView) -> float:
         """Free air [m3/min] that the machine delivers now, by what it says of itself."""
@@ -61,6 +111,15 @@ class Fleet:
                 self.least_flow[index] if view.power_kw is None else self._flow_at_power(index, view.power_kw)
             )
         return self.full_flow[index] * min(max(share, 0.0), 1.0)
+
+    def supply(self, view: StationView) -> float:
+        """Free air [m3/min] that all machines deliver now."""
+        supply = 0.0
+        delivering = view.states.running & view.states.loaded
+        for index, machine in enumerate(view.machines):
+            if (delivering >> index) & 1:
+                supply += self.flow_of(index, machine)
+        return supply
 
     def _flow_at_power(self, index: int, power_kw: float) -> float:
         """Inverse of the power curve by bisection: it rises strictly."""
@@ -115,21 +174,28 @@ class StationReader:
         self._fleet = fleet
         self._seen: list[tuple[Reading | None, ...]] = [()] * fleet.count
         self._views: list[MachineView] = [MachineView(None, None, None, None, None, None)] * fleet.count
+        self._states = states_of(self._views)
 
     def view(self, snapshot: Snapshot) -> StationView:
         """The station's part of this snapshot."""
         fleet, get, seen, views = self._fleet, snapshot.readings.get, self._seen, self._views
+        changed = False
         for index, tags in enumerate(fleet.read_tags):
             readings = tuple(map(get, tags))
             if readings != seen[index]:
-                seen[index] = readings
-                views[index] = _machine_view(readings, alone=fleet.starts_to_load[index])
+                seen[index], before = readings, views[index]
+                now = views[index] = _machine_view(readings, alone=fleet.starts_to_load[index])
+                # Power and speed move all the time, the rest seldom.
+                changed = changed or now[:2] != before[:2] or now[4:] != before[4:]
+        if changed:
+            self._states = states_of(views)
         station = fleet.station
         return StationView(
             snapshot.at.timestamp(),
             snapshot.value(station.pressure),
             snapshot.value(station.flow),
             tuple(views),
+            self._states,
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from agent.config.site import Station
-from agent.control.view import MachineView, StationView
+from agent.control.view import MachineView, StationView, station_view
 from agent.domain import Quality, Reading, Snapshot
 
 START = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -29,7 +29,7 @@ def silent() -> MachineView:
 def view(
     at_s: float, pressure: float | None, machines: Sequence[MachineView], flow: float | None = None
 ) -> StationView:
-    return StationView(START.timestamp() + at_s, pressure, flow, tuple(machines))
+    return station_view(START.timestamp() + at_s, pressure, flow, machines)
 
 
 def snapshot(

@@ -28,7 +28,8 @@ def memory_of(now) -> StationMemory:
 
 
 def decide(band, now, wanted, committed, memory=None):
-    demand = Demand(fast_m3_min=wanted, slow_m3_min=wanted, supply_m3_min=0.0)
+    supply = band.fleet.supply(now)
+    demand = Demand(fast_m3_min=wanted, slow_m3_min=wanted, supply_m3_min=supply)
     return band.step(now, demand, memory or memory_of(now), committed, dt_s=1.0)
 
 

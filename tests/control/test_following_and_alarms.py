@@ -97,7 +97,7 @@ def jumps(*steps: tuple[float, float], supply: float = 16.0, total: float = 41.0
     """15 m3 of net; (seconds, bar) of each look; why the sensor is not believed at the end."""
     watch = JumpWatch(15.0 / 1.013, total)
     for at_s, bar in steps:
-        watch.see(at_s, bar, supply)
+        watch.see(at_s, bar, lambda: supply)
     return watch.trouble
 
 

@@ -29,7 +29,7 @@ def orders(station: Station, machines, pressure: float, wanted: float) -> tuple[
     now = view(0, pressure, machines)
     memory = StationMemory(len(machines))
     memory.observe(now)
-    demand = Demand(fast_m3_min=wanted, slow_m3_min=wanted, supply_m3_min=0.0)
+    demand = Demand(fast_m3_min=wanted, slow_m3_min=wanted, supply_m3_min=fleet.supply(now))
     return band.step(now, demand, memory, 0b011, dt_s=1.0).wishes
 
 

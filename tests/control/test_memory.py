@@ -44,10 +44,14 @@ def test_start_counts_for_an_hour(after_s, count):
     assert past.starts_within(START.timestamp() + 10 + after_s, 3600.0) == count
 
 
-def test_starts_older_than_a_day_are_forgotten():
-    past = remember((0, stopped()), (10, loaded()), (86411, loaded())).machines[0]
+def test_starts_older_than_a_day_count_for_nothing_and_are_forgotten_with_the_next_one():
+    memory = remember((0, stopped()), (10, loaded()), (100, stopped()), (86411, stopped()))
+    past = memory.machines[0]
+    late = past.starts_within(START.timestamp() + 86411, 86400.0)
+    memory.observe(view(86500, 6.5, [loaded()]))
 
-    assert not past.starts_s
+    assert late == 0
+    assert list(past.starts_s) == [START.timestamp() + 86500]
 
 
 def test_unloaded_time_begins_with_unloading_and_ends_with_loading_or_stopping():
