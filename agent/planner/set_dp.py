@@ -12,6 +12,9 @@ from agent.planner.machine_schedule import FORBIDDEN_EUR
 from agent.planner.stage import Stage
 from agent.planner.tables import Bools, Floats, Ints, Tables
 
+# Up to so many sets a table of all changes is quicker than going machine by machine.
+_CHANGE_SETS = 128
+
 
 def best_sets(stage: Stage, on: Bools, group: list[int]) -> Bools:
     """Schedule [N, n] with the group's machines at their best, the others as in `on`."""
@@ -80,23 +83,45 @@ def _sequence(tables: Tables, costs: Floats, group: list[int]) -> Ints:
     before = np.empty((steps + 1, size))
     before[0] = FORBIDDEN_EUR * 1e3
     before[0, first] = 0.0
-    # As `switch_in_place`, on one work array whose halves are cut once: the arrays are small and the steps many.
-    work, started = np.empty(size), np.empty(size // 2)
-    halves = [work.reshape(-1, 2, 1 << bit) for bit in range(len(group))]
-    cuts = [(half[:, 0], half[:, 1], started.reshape(half[:, 0].shape)) for half in halves]
-    for t in range(steps):
-        work[:] = before[t]
-        for (off, on, dearer), price in zip(cuts, start[t], strict=True):
-            np.add(off, price, out=dearer)
-            np.minimum(off, on, out=off)
-            np.minimum(on, dearer, out=on)
-        np.add(work, costs[t], out=before[t + 1])
+    advance = _by_change if size <= _CHANGE_SETS else _by_machine
+    advance(before, costs, start)
     chosen = np.empty(steps, dtype=np.int64)
     here = int(np.argmin(before[steps]))
     for t in range(steps - 1, -1, -1):
         chosen[t] = here
         here = set_before(before[t], start[t], here, float(before[t + 1, here] - costs[t, here]))
     return chosen
+
+
+def _by_change(before: Floats, costs: Floats, start: Floats) -> None:
+    """Fill `before` [N + 1, S] step by step from the price of every change of sets: few sets, two calls a step."""
+    size = costs.shape[1]
+    bits = (np.arange(size)[:, None] >> np.arange(start.shape[1])) & 1
+    work = np.empty((size, size))
+    change: dict[bytes, Floats] = {}
+    for t in range(len(costs)):
+        key = start[t].tobytes()
+        if key not in change:
+            # [from, to]: what the machines cost that the change starts.
+            change[key] = np.einsum("fg,tg,g->ft", 1 - bits, bits, start[t])
+        np.add(change[key], before[t][:, None], out=work)
+        np.minimum.reduce(work, axis=0, out=before[t + 1])
+        before[t + 1] += costs[t]
+
+
+def _by_machine(before: Floats, costs: Floats, start: Floats) -> None:
+    """As `_by_change`, as `switch_in_place` does it: on one work array whose halves are cut once."""
+    size, count = costs.shape[1], start.shape[1]
+    work, started = np.empty(size), np.empty(size // 2)
+    halves = [work.reshape(-1, 2, 1 << bit) for bit in range(count)]
+    cuts = [(half[:, 0], half[:, 1], started.reshape(half[:, 0].shape)) for half in halves]
+    for t, prices in enumerate(start):
+        work[:] = before[t]
+        for (off, on, dearer), price in zip(cuts, prices, strict=True):
+            np.add(off, price, out=dearer)
+            np.minimum(off, on, out=off)
+            np.minimum(on, dearer, out=on)
+        np.add(work, costs[t], out=before[t + 1])
 
 
 def switch_in_place(value: Floats, start_eur: list[float]) -> None:
