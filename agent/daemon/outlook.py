@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from math import ceil, floor
 from typing import Protocol
 
 import numpy as np
@@ -260,52 +261,22 @@ class Foresight:
         if planned is not None:
             return Outlook(planned, (0.0,) * len(planned), "production-plan")
         slow = slowest_s >= 0.5 * steps_s[0]
-        begin_s, values = 0.0, []
+        medians: list[float] = self.forecast.quantiles[:, 1].tolist()
+        width_s = self.forecast.step_s
+        # Where the look-ahead begins and stands, in seconds of the forecast.
+        begin_s, values = (at - self.forecast.first_at).total_seconds(), []
         for step_s in steps_s:
             if slow and step_s < STEP_S:
-                highest = self._highest_in(at + timedelta(seconds=begin_s), step_s)
-                if highest is None:
-                    return None
-                values.append(highest)
-                begin_s += step_s
-                continue
-            looks = max(1, round(step_s / _LOOK_S))
-            seen = [
-                self._median_at(at + timedelta(seconds=begin_s + step_s * (k + 0.5) / looks))
-                for k in range(looks)
-            ]
-            known = [value for value in seen if value is not None]
-            if len(known) < looks:
+                value = _highest_in(medians, begin_s / width_s, step_s / width_s)
+            else:
+                looks = max(1, round(step_s / _LOOK_S))
+                middles = [begin_s + step_s * (k + 0.5) / looks for k in range(looks)]
+                value = _mean_at(medians, [middle_s / width_s - 0.5 for middle_s in middles])
+            if value is None:
                 return None
-            values.append(sum(known) / looks)
+            values.append(value)
             begin_s += step_s
         return Outlook(tuple(values), self._skill.kept(steps_s), self.forecast.source)
-
-    def _median_at(self, at: datetime) -> float | None:
-        """The median at an instant, linear between the middles of its steps."""
-        forecast = self.forecast
-        if forecast is None:
-            return None
-        position = (at - forecast.first_at).total_seconds() / forecast.step_s - 0.5
-        low = int(np.floor(position))
-        if low >= len(forecast.quantiles) - 1:
-            return None
-        if low < 0:
-            return float(forecast.quantiles[0, 1])
-        part = position - low
-        return float(forecast.quantiles[low, 1] * (1.0 - part) + forecast.quantiles[low + 1, 1] * part)
-
-    def _highest_in(self, at: datetime, span_s: float) -> float | None:
-        """The highest median of the forecast's steps that the span touches."""
-        forecast = self.forecast
-        if forecast is None:
-            return None
-        begin = (at - forecast.first_at).total_seconds() / forecast.step_s
-        first = max(int(np.floor(begin)), 0)
-        last = max(int(np.ceil(begin + span_s / forecast.step_s)), first + 1)
-        if last > len(forecast.quantiles):
-            return None
-        return float(forecast.quantiles[first:last, 1].max())
 
     def _demand_outlook(self, at: datetime) -> DemandOutlook | None:
         forecast = self.forecast
@@ -321,6 +292,25 @@ class Foresight:
             median_m3_min=rows[:, 1],
             reserve_m3_min=np.maximum(rows[:, 2] - rows[:, 1], 0.0),
         )
+
+
+def _mean_at(medians: list[float], positions: list[float]) -> float | None:
+    """Mean of the medians at positions in steps, linear between the middles of their steps; None beyond the end."""
+    total = 0.0
+    for position in positions:
+        low = floor(position)
+        if low >= len(medians) - 1:
+            return None
+        part = position - low
+        total += medians[0] if low < 0 else medians[low] * (1.0 - part) + medians[low + 1] * part
+    return total / len(positions)
+
+
+def _highest_in(medians: list[float], begin: float, length: float) -> float | None:
+    """The highest median of the steps that the span touches, in steps; None beyond the end."""
+    first = max(floor(begin), 0)
+    last = max(ceil(begin + length), first + 1)
+    return None if last > len(medians) else max(medians[first:last])
 
 
 def machines_now(control: StationControl, view: StationView) -> dict[str, MachineNow]:
