@@ -18,7 +18,7 @@ from agent.control.memory import HOUR_S, StationMemory
 from agent.control.orders import LOADED, STOP, UNLOADED, Order
 from agent.control.surge import Surge
 from agent.control.view import Fleet, StationView
-from agent.planner.sets import SetTable
+from agent.planner.sets import SetTable, cycle_loss_kw_min
 
 # A rescue start is not taken back before this time.
 _RESCUE_HOLD_S = 300.0
@@ -72,6 +72,7 @@ class Band:
         self._quickest_of_set: dict[int, float] = {}
         self._slowest_of_set: dict[int, float] = {}
         self._starts_to_load = sum(1 << i for i, alone in enumerate(fleet.starts_to_load) if alone)
+        self._cycle_loss_kw_min = tuple(cycle_loss_kw_min(m) for m in fleet.machines)
         station = fleet.station
         self._price_per_bar = pressure_price_per_bar(station.pressure_min_bar_g, station.atmosphere_bar)
 
@@ -221,9 +222,15 @@ class Band:
         if base_kw is None:
             base_kw = sum(m.full_power_kw for i, m in enumerate(fleet.machines) if (base >> i) & 1)
             self._power_of_set[base] = base_kw
-        machine = fleet.machines[trim]
-        loaded_kw = duty * machine.full_power_kw + base_kw
-        return worthwhile_width_bar(machine, duty, loaded_kw, self._price_per_bar, fleet.m3_per_bar)
+        loaded_kw = duty * fleet.machines[trim].full_power_kw + base_kw
+        return worthwhile_width_bar(
+            fleet.full_flow[trim],
+            self._cycle_loss_kw_min[trim],
+            duty,
+            loaded_kw,
+            self._price_per_bar,
+            fleet.m3_per_bar,
+        )
 
     def _next_start_s(self, view: StationView) -> float | None:
         """Start time of the quickest machine that stands ready; None where none does."""

@@ -323,10 +323,11 @@ class StationControl:
                 if now_s - past.since_s < machine.min_run_s:
                     held |= bit
                 continue
+            limit = machine.max_starts_per_hour
             if (
                 now_s < past.barred_until_s
                 or now_s < past.since_s + machine.min_stop_s
-                or past.starts_within(now_s, HOUR_S) >= machine.max_starts_per_hour
+                or (len(past.starts_s) >= limit and past.starts_within(now_s, HOUR_S) >= limit)
             ):
                 barred |= bit
         return barred, held & ~barred, running

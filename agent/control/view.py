@@ -11,6 +11,9 @@ from agent.domain import USABLE, Reading, Snapshot
 from agent.planner.curves import nameplate_curve, running_power_kw
 from agent.planner.part_load import KINDS
 
+# What changes when a machine changes its state.
+_STATES = ("running", "loaded", "ready", "tripped")
+
 
 class MachineView(NamedTuple):
     """What a machine's controller says. None is unknown: a silent machine is not a stopped one."""
@@ -83,7 +86,6 @@ class Fleet:
     is_vsd: tuple[bool, ...]
     throttles: tuple[bool, ...]
     starts_to_load: tuple[bool, ...]  # no unloading valve: it delivers whenever it runs
-    read_tags: tuple[tuple[str, str, str, str, str, str], ...]
     p_atm_bar: float
     m3_per_bar: float
     count: int
@@ -144,17 +146,6 @@ def fleet_of(station: Station) -> Fleet:
         is_vsd=tuple(m.control == "vsd" for m in machines),
         throttles=tuple(KINDS[m.control].throttles for m in machines),
         starts_to_load=tuple(m.control == "start-stop" for m in machines),
-        read_tags=tuple(
-            (
-                m.tag("running"),
-                m.tag("loaded"),
-                m.tag("power_kw"),
-                m.tag("output_share"),
-                m.tag("ready"),
-                m.tag("tripped"),
-            )
-            for m in machines
-        ),
         p_atm_bar=station.atmosphere_bar,
         m3_per_bar=station.receiver_m3 / station.atmosphere_bar,
         count=len(names),
@@ -168,28 +159,45 @@ def view_station(fleet: Fleet, snapshot: Snapshot) -> StationView:
 
 
 class StationReader:
-    """`view_station` tick by tick: a machine whose readings are still the same ones is not looked at again."""
+    """`view_station` tick by tick: what still has the same readings is not looked at again.
+
+    States change seldom, power and speed all the time: each is compared for all machines at once.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._seen: list[tuple[Reading | None, ...]] = [()] * fleet.count
-        self._views: list[MachineView] = [MachineView(None, None, None, None, None, None)] * fleet.count
+        self._state_tags = tuple(m.tag(role) for m in fleet.machines for role in _STATES)
+        self._moving_tags = tuple(
+            m.tag(role) for m in fleet.machines for role in ("power_kw", "output_share")
+        )
+        self._state_readings: tuple[Reading | None, ...] = ()
+        self._moving_readings: tuple[Reading | None, ...] = (None,) * len(self._moving_tags)
+        self._views = [MachineView(None, None, None, None, None, None)] * fleet.count
         self._states = states_of(self._views)
 
     def view(self, snapshot: Snapshot) -> StationView:
         """The station's part of this snapshot."""
-        fleet, get, seen, views = self._fleet, snapshot.readings.get, self._seen, self._views
-        changed = False
-        for index, tags in enumerate(fleet.read_tags):
-            readings = tuple(map(get, tags))
-            if readings != seen[index]:
-                seen[index], before = readings, views[index]
-                now = views[index] = _machine_view(readings, alone=fleet.starts_to_load[index])
-                # Power and speed move all the time, the rest seldom.
-                changed = changed or now[:2] != before[:2] or now[4:] != before[4:]
-        if changed:
+        get, views = snapshot.readings.get, self._views
+        said, last = tuple(map(get, self._state_tags)), self._state_readings
+        if said != last:
+            self._state_readings = said
+            width = len(_STATES)
+            for index, alone in enumerate(self._fleet.starts_to_load):
+                running, loaded, ready, tripped = map(_yes, said[index * width : (index + 1) * width])
+                if alone and loaded is None:
+                    # Where running is delivering, a device need not say that it is loaded.
+                    loaded = running
+                views[index] = MachineView(running, loaded, *views[index][2:4], ready, tripped)
             self._states = states_of(views)
-        station = fleet.station
+        moving, last = tuple(map(get, self._moving_tags)), self._moving_readings
+        if moving != last:
+            self._moving_readings = moving
+            for index, seen in enumerate(views):
+                power, share = moving[2 * index], moving[2 * index + 1]
+                if power is not last[2 * index] or share is not last[2 * index + 1]:
+                    running, loaded, _, _, ready, tripped = seen
+                    views[index] = MachineView(running, loaded, _value(power), _value(share), ready, tripped)
+        station = self._fleet.station
         return StationView(
             snapshot.at.timestamp(),
             snapshot.value(station.pressure),
@@ -199,19 +207,11 @@ class StationReader:
         )
 
 
-def _machine_view(readings: tuple[Reading | None, ...], *, alone: bool) -> MachineView:
-    # As `Snapshot.value`, without a call for each tag.
-    running, loaded, power_kw, output_share, ready, tripped = [
-        reading.value if reading is not None and reading.quality >= USABLE else None for reading in readings
-    ]
-    if alone and loaded is None:
-        # Where running is delivering, a device need not say that it is loaded.
-        loaded = running
-    return MachineView(
-        None if running is None else running >= 0.5,
-        None if loaded is None else loaded >= 0.5,
-        power_kw,
-        output_share,
-        None if ready is None else ready >= 0.5,
-        None if tripped is None else tripped >= 0.5,
-    )
+def _value(reading: Reading | None) -> float | None:
+    # As `Snapshot.value`, of a reading that is at hand.
+    return reading.value if reading is not None and reading.quality >= USABLE else None
+
+
+def _yes(reading: Reading | None) -> bool | None:
+    value = _value(reading)
+    return None if value is None else value >= 0.5

@@ -68,7 +68,7 @@ class SetTable:
         if need_m3_min >= self.capacity[row]:
             return mask, -1
         column = self.column(need_m3_min)
-        return int(self.base[row, column]), int(self.trim[row, column])
+        return self.base.item(row, column), self.trim.item(row, column)
 
     def _loading_by_size(self, mask: int, need_m3_min: float) -> tuple[int, int]:
         inside = [i for i in range(len(self.machines)) if (mask >> i) & 1]
