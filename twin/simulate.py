@@ -196,7 +196,7 @@ def _run(
         if scene.watch is not None:
             scene.watch(at, plant)
         if index >= warm:
-            cost += plant.power_kw * step_s / 3600.0 * price(at)
+            cost += plant.power_kw * step_s / 3600.0 * price(index * step_s)
         if progress is not None and index % 5000 == 0:
             progress(index / total)
     if progress is not None:
@@ -211,16 +211,17 @@ def _run(
     )
 
 
-def _price_reader(scene: Scene) -> Callable[[datetime], float]:
-    """Price at an instant, looked up once a minute."""
-    zone = ZoneInfo(scene.site.site.timezone)
-    known: dict[int, float] = {}
+def _price_reader(scene: Scene) -> Callable[[float], float]:
+    """Price so many seconds after the start, looked up once a minute."""
+    zone, begin_s = ZoneInfo(scene.site.site.timezone), scene.start_at.timestamp()
+    known: dict[float, float] = {}
 
-    def read(at: datetime) -> float:
-        minute = int(at.timestamp() // 60)
+    def read(after_s: float) -> float:
+        minute = (begin_s + after_s) // 60.0
         price = known.get(minute)
         if price is None:
             known.clear()
+            at = scene.start_at + timedelta(seconds=after_s)
             price = known[minute] = price_at(scene.site.tariff, zone, at)
         return price
 

@@ -27,9 +27,12 @@ class OrderWriter:
             tuple(tag if (tag := machine.tag(role)) in writable else "" for role in roles)
             for machine in fleet.machines
         )
+        beats = {heartbeat for _, heartbeat, *_ in self._tags}
         self._beat = 0
-        # Per machine: order and readings at which nothing was to be written. As long as both stand, nothing is.
-        self._settled: list[tuple[object, ...] | None] = [None] * len(self._tags)
+        # Per machine: the order at which nothing was to be written. As long as it and all readings stand, nothing is.
+        self._settled: list[Order | None] = [None] * len(self._tags)
+        self._standing_tags = tuple(tag for tags in self._tags for tag in tags if tag and tag not in beats)
+        self._standing: tuple[Reading | None, ...] = ()
         # What was ordered last: it stands for the device's own word where that is not to be had.
         self._ordered: dict[str, float] = {}
 
@@ -46,6 +49,10 @@ class OrderWriter:
         out: list[Command] = []
         beat, is_due, settled = float(self._beat), self._is_due, self._settled
         read = snapshot.readings.get
+        standing = tuple(map(read, self._standing_tags))
+        if standing != self._standing:
+            self._standing = standing
+            settled[:] = [None] * len(settled)
         for index, (order, (enable, heartbeat, run, load, share)) in enumerate(
             zip(orders, self._tags, strict=True)
         ):
@@ -54,8 +61,7 @@ class OrderWriter:
                 if enable and is_due(read(enable), enable, 0.0):
                     out.append(Command(enable, 0.0, not_after, reason, plan_id))
                 continue
-            state = (order, read(enable), read(run), read(load), read(share))
-            if state == settled[index]:
+            if order == settled[index]:
                 if heartbeat:
                     out.append(Command(heartbeat, beat, not_after, "alive", plan_id))
                 continue
@@ -68,7 +74,7 @@ class OrderWriter:
                 out.append(Command(share, order.share, not_after, reason, plan_id))
             if enable and is_due(read(enable), enable, 1.0):
                 out.append(Command(enable, 1.0, not_after, reason, plan_id))
-            settled[index] = state if len(out) == before else None
+            settled[index] = order if len(out) == before else None
             if heartbeat:
                 out.append(Command(heartbeat, beat, not_after, "alive", plan_id))
         return out

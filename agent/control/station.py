@@ -33,6 +33,8 @@ from agent.planner.sets import SpreadSettings, build_sets
 
 # Machines are chosen anew no sooner than this, even while the chosen ones fall short.
 _RECONSIDER_S = 10.0
+# Asked several times a tick: a member of the class would be looked up each time.
+_CONTROL = Mode.CONTROL
 
 
 class Tuning(NamedTuple):
@@ -189,7 +191,7 @@ class StationControl:
             # What is not believed is not acted on either, not even until the fall-back.
             view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
-        if self.switch.mode is Mode.CONTROL:
+        if self.switch.mode is _CONTROL:
             notes += self.effect.check(view, self.memory)
         else:
             self.effect.forget_orders()
@@ -211,7 +213,7 @@ class StationControl:
         assert self._committed is not None
         decision = self.band.step(view, demand, self.memory, self._committed, dt_s=dt_s)
         verdict = guard(self.fleet, view, self.memory, decision.wishes)
-        if self.switch.mode is Mode.CONTROL:
+        if self.switch.mode is _CONTROL:
             self.effect.sent(view, verdict.orders)
             self.memory.sent(verdict.orders, now_s)
             self.band.learn(view.pressure_bar_g, demand, dt_s)
@@ -368,8 +370,8 @@ class StationControl:
             mode_changed=changed,
             mode_why=self.switch.why,
             committed=self._committed or 0,
-            orders=orders if mode is Mode.CONTROL else None,
-            advice=orders if mode is not Mode.CONTROL else None,
+            orders=orders if mode is _CONTROL else None,
+            advice=orders if mode is not _CONTROL else None,
             refusals=refusals,
             notes=tuple(notes),
             alarm=alarm,
