@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.config.site import Site
 from agent.errors import DataError
 from agent.log import get_logger
-from agent.store.tags import demand_tag, mode_tag
+from agent.store.tags import WEATHER_WIND_TAG, demand_tag, mode_tag
 
 log = get_logger(__name__)
 
@@ -111,7 +111,7 @@ def tags_of(site: Site) -> frozenset[str]:
     """Every tag that a past of the site may hold."""
     stations = {demand_tag(name) for name in site.stations}
     modes = {mode_tag(name) for name in [*site.stations, "hvac"]}
-    return frozenset(site.points) | stations | modes
+    return frozenset(site.points) | stations | modes | {WEATHER_WIND_TAG}
 
 
 def _strange(columns: list[str], tags: Collection[str], path: Path) -> frozenset[str]:

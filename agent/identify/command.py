@@ -61,10 +61,11 @@ def command(argv: Sequence[str]) -> int:
     past = site_past(site, history, ends_at, days, looks=True)
     models = learned(site, past, None, ends_at)
     try:
+        # Both or neither: what can fail comes before the first file.
+        report = page(site, models, _courses(site, past, models), ends_at)
         options.out.mkdir(parents=True, exist_ok=True)
         write_models(options.out / MODELS, models)
-        courses = _courses(site, past, models)
-        (options.out / REPORT).write_text(page(site, models, courses, ends_at), encoding="utf-8")
+        (options.out / REPORT).write_text(report, encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"the models cannot be written: {error.strerror}", where=str(options.out), fix="name a folder"
@@ -103,7 +104,8 @@ def _say(site: Site, models: HvacModels, out: Path, *, machine: bool) -> None:
         }
         print(json.dumps(body))
         return
-    print("error of an open-loop prediction on days held back, RMSE in K (nothing changes: in brackets)")
+    if models.zones:
+        print("error of an open-loop prediction on days held back, RMSE in K (nothing changes: in brackets)")
     for name, zone in models.zones.items():
         leads = ", ".join(
             f"{lead} {zone.rmse_k[lead]:.2f} ({zone.naive_rmse_k[lead]:.2f})" for lead in zone.rmse_k

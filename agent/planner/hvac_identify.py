@@ -20,18 +20,15 @@ from agent.planner.hvac_balance import (
     starts_of,
     unexplained_courses,
 )
+from agent.planner.hvac_doubts import unfit
 from agent.planner.hvac_droop import droops
 from agent.planner.hvac_fit import figures_of, fitted, likely, loss_of, model_of, rms
-from agent.planner.hvac_model import BoolArray, FloatArray, wind_reckoned_with
+from agent.planner.hvac_model import FloatArray, wind_reckoned_with
 from agent.planner.hvac_past import SitePast, UnitPast, bridged, unit_past
 
 LAGS = (0.0, 0.5, 1.0)
-LEAST_DAYS = 7.0
 HELD_BACK_SHARE = 0.25
 LEAST_HELD_BACK_DAYS = 2.0
-LEAST_SPREAD_K = 0.15
-FROZEN_STEPS = 24
-WORST_FROZEN_SHARE = 0.3
 WORST_RMSE_24H_K = 2.0
 GOOD_RMSE_24H_K = 0.8  # in a zone that hardly changes, saying so is hard to beat and nothing to be ashamed of
 WALLS_WORTH = 1.1  # a model with walls must miss this much less than one without
@@ -86,10 +83,8 @@ def identify(hvac: Hvac, past: SitePast) -> SiteFit:
 
 def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) -> ZoneFit | Refused:
     """The best model of one zone, judged on its last days."""
-    if unit is None:
-        return Refused(f"the power of unit {hvac.zones[name].unit} is not in the past: its heat is unknown")
-    why = _unfit(name, past, unit)
-    if why:
+    why = unfit(hvac, name, past, unit)
+    if why or unit is None:
         return Refused(why)
     days = past.size / DAY
     split = _split(past.size)
@@ -107,7 +102,10 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
     rmse = _by_lead(open_loop(figures, data, held_back, unexplained_courses(figures, data, held_back)))
     naive = {lead: rms(_unchanged(data, held_back, steps)) for lead, steps in LEADS.items()}
     if rmse["24h"] > WORST_RMSE_24H_K:
-        return Refused(f"the best model misses the held-back days by {rmse['24h']:.1f} K a day ahead")
+        return Refused(
+            f"the best model misses the held-back days by {rmse['24h']:.1f} K a day ahead: are temperature, set-points "
+            "and power those of this zone?"
+        )
     if rmse["24h"] > GOOD_RMSE_24H_K and rmse["4h"] > naive["4h"] and rmse["24h"] > naive["24h"]:
         return Refused(
             f"the best model ({rmse['4h']:.2f} K at 4 h) is worse than saying that nothing changes "
@@ -189,32 +187,6 @@ def _best_lag(
         if error < best_error:
             best, best_error, best_figures = lag, error, figures
     return best, best_figures
-
-
-def _unfit(name: str, past: SitePast, unit: UnitPast) -> str:
-    """Why this past cannot support a model; "" where it may."""
-    air = past.temp_degc[name]
-    heat = unit.heat_kw[name]
-    whole = np.isfinite(air) & np.isfinite(past.outdoor_degc) & np.isfinite(heat)
-    if not np.isfinite(past.outdoor_degc).any():
-        return "the outdoor temperature is not in the past"
-    days = float(whole.sum()) / DAY
-    if days < LEAST_DAYS:
-        return f"only {days:.1f} days with temperature, weather and power: {LEAST_DAYS:g} are needed"
-    still = np.abs(np.diff(air)) < 1e-6
-    if _longest_run(still) >= FROZEN_STEPS and float(still.mean()) > WORST_FROZEN_SHARE:
-        return f"the temperature stands still {100 * still.mean():.0f} % of the time: a frozen sensor"
-    if float(np.nanstd(air)) < LEAST_SPREAD_K:
-        return f"the temperature hardly varies ({np.nanstd(air):.2f} K): let the set-back work, or write [hvac.excitation]"
-    return ""
-
-
-def _longest_run(flags: BoolArray) -> int:
-    longest = run = 0
-    for flag in flags.tolist():
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
 
 
 def _unchanged(data: Data, starts: Starts, steps: int) -> FloatArray:
