@@ -236,6 +236,11 @@ class Hvac(Part):
     override_hold_h: float = Field(
         default=4.0, ge=0.25, le=72, description="What someone on site has moved is left alone for so long."
     )
+    fallback: Literal["hand-back", "comfort"] = Field(
+        default="hand-back",
+        description="A zone whose temperature is not known is handed back; or, while its device answers, it is kept at "
+        "comfort set-points by the calendar, two hours ahead and inside the band by its thermostat's droop.",
+    )
     models: FilePath | None = Field(
         default=None, description="Zone models of `trimload identify`; the agent's own later ones win."
     )

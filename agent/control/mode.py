@@ -77,7 +77,12 @@ class ModeSwitch:
         return self.mode is not before
 
     def fall_now(self, now_s: float, trouble: str) -> bool:
-        """Hand back at once: for trouble that needs no second look. True when the mode changed."""
+        """Hand back at once: for trouble that needs no second look. True when the mode changed.
+
+        In a fall-back it becomes the reason: zones that are kept at comfort in it are let go too.
+        """
+        if self.mode is Mode.FALLBACK:
+            self.why = trouble
         if self.mode is not Mode.CONTROL:
             return False
         self._fall(now_s, trouble)

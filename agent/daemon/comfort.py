@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.config.site import Hvac, Site
 from agent.control.comfort import ComfortGuard
 from agent.control.comfort_limits import as_left_behind
+from agent.control.comfort_sensor import STALE_HOLD_S
 from agent.control.mode import ModeSwitch
 from agent.daemon.hvac_memory import OBSERVED_DAYS, HvacMemory, site_past
 from agent.daemon.site_power import SitePower
@@ -38,6 +39,8 @@ KEPT_STEPS = 4  # a plan is made anew each hour,
 SURPRISE_K = 0.25  # and a quarter hour after a zone was this far from what it expected
 _MASS_H = 12.0
 _TEST = "switchback test: the site's own turn"
+_BLIND = "no zone temperature is known"
+_ANSWERS = timedelta(seconds=STALE_HOLD_S)  # a device that was heard within this is there
 _LEARNING = "no zone has a model yet: learning from the past"
 
 
@@ -70,6 +73,7 @@ class HvacRuntime:
         # Set by the daemon on the wall clock: planning then goes on in a thread while the loop ticks.
         self.defer: Callable[[Callable[[], HvacPlan]], None] | None = None
         self._fresh: HvacPlan | None = None
+        self._heard_at: dict[str, datetime] = {}
 
     def readings(self, at: datetime) -> dict[str, Reading]:
         """What the agent works out itself, to be kept and sent like any reading."""
@@ -92,7 +96,8 @@ class HvacRuntime:
         faults = {name: self._guard.sensor_fault(name, snapshot) for name in self._zone_names}
         for name, fault in faults.items():
             self._say_once(f"zone {name}", fault, events, snapshot.at)
-        trouble = "no zone temperature is known" if all(faults.values()) else ""
+        self._listen(snapshot)
+        trouble = _BLIND if all(faults.values()) else ""
         if self.switch.update(snapshot.at.timestamp(), trouble):
             fields: dict[str, object] = {
                 "station": "hvac",
@@ -200,18 +205,44 @@ class HvacRuntime:
         return self.plan.step_at(name, self._snapshot.at)
 
     def _commands(self, snapshot: Snapshot, faults: Mapping[str, str], events: Events) -> list[Command]:
-        if self.switch.mode is not Mode.CONTROL:
+        # Whatever else brought a fall-back about, the ledger say, ends in hands off.
+        blind = self.switch.mode is Mode.FALLBACK and self.switch.why == _BLIND
+        held = (
+            self._held(snapshot.at, faults, blind=blind)
+            if blind or self.switch.mode is Mode.CONTROL
+            else set()
+        )
+        self._say_once("kept at comfort by the calendar", ", ".join(sorted(held)), events, snapshot.at)
+        if self.switch.mode is not Mode.CONTROL and not held:
             return self.hand_back(snapshot) if self._was_controlling else self._guard.owed(snapshot)
         if self.plan is None:
             return []
         self._was_controlling = True
         steps = {
-            name: None if faults[name] else self.plan.step_at(name, snapshot.at) for name in self._zone_names
+            name: None if faults[name] and name not in held else self.plan.step_at(name, snapshot.at)
+            for name in self._zone_names
         }
         commands, refusals = self._guard.commands(snapshot, steps, self.plan.plan_id)
         text = "; ".join(f"{r.subject}: {r.rule}" for r in refusals)
         self._say_once("refusals", text, events, snapshot.at)
         return commands
+
+    def _listen(self, snapshot: Snapshot) -> None:
+        """Which zones' devices answer: one of their set-points in force is read."""
+        for name, zone in self._hvac.zones.items():
+            points = (zone.heating_setpoint, zone.cooling_setpoint)
+            if any(snapshot.value(tag) is not None for tag in points):
+                self._heard_at[name] = snapshot.at
+
+    def _held(self, at: datetime, faults: Mapping[str, str], *, blind: bool) -> set[str]:
+        """Zones without a temperature that are not let go: their devices answer, and the site asks for it.
+
+        `blind`: in the fall-back of a site without any, until it is over; those that see again are not let go meanwhile.
+        """
+        if self._hvac.fallback != "comfort":
+            return set()
+        heard = {name for name, heard_at in self._heard_at.items() if at - heard_at <= _ANSWERS}
+        return heard if blind else {name for name in heard if faults[name]}
 
     def adopt(self, plan: HvacPlan) -> None:
         """A plan that was made, here or in a thread; the next tick takes it over."""

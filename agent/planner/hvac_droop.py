@@ -102,13 +102,15 @@ def ramp_k(model: ZoneModel, planned: PlannedAir, people: BoolArray) -> tuple[Fl
     return heats, cools
 
 
-def droop_at(model: ZoneModel, share: FloatArray | None, steps: int) -> tuple[FloatArray, FloatArray]:
+def droop_at(
+    model: ZoneModel, share: FloatArray | None, steps: int, *, unknown_share: float = USUAL_SHARE
+) -> tuple[FloatArray, FloatArray]:
     """Droop in heating and in cooling by step, [K]; `share`: output over capacity, negative in cooling.
 
-    A step counts with what its neighbours give: plans are off by a quarter hour.
+    Where that is not known both are reckoned at `unknown_share`. A step counts with what its neighbours give: plans are off by a quarter hour.
     """
     if share is None:
-        heats = cools = np.full(steps, USUAL_SHARE)
+        heats = cools = np.full(steps, unknown_share)
     else:
         padded = np.concatenate([share[:1], share, share[-1:]])
         around = np.stack([padded[:-2], padded[1:-1], padded[2:]])

@@ -33,10 +33,12 @@ def sent(zone: Zone, wanted: SetPoints, people: BoolArray, planned: PlannedAir |
     """The set-points that bring the air where it is wanted.
 
     A thermostat lets the air slip beyond its set-point by a droop that is learned with the zone's model;
-    so much earlier it is told. At the set-back's edges nobody minds the droop, and it saves energy.
+    so much earlier it is told; without a plan (`planned`) by all the droop there may be. At the set-back's edges nobody minds the droop, and it saves energy.
     """
     model = zone.model or ZoneModel(air_kwh_per_k=1.0, ua_kw_per_k=1.0)
-    of_heating, of_cooling = droop_at(model, planned and planned.share, wanted.heating_degc.size)
+    # Where nobody can plan (no temperature, no weather) comfort comes before what a few tenths cost.
+    share = None if planned is None else planned.share
+    of_heating, of_cooling = droop_at(model, share, wanted.heating_degc.size, unknown_share=1.0)
     if planned is not None:
         later_heating, later_cooling = ramp_k(model, planned, people)
         of_heating, of_cooling = of_heating - later_heating, of_cooling - later_cooling
