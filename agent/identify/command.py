@@ -16,8 +16,8 @@ from agent.daemon.history_csv import history_rows
 from agent.daemon.hvac_memory import LEARNED_DAYS, learned, site_past
 from agent.errors import ConfigError, DataError
 from agent.identify.page import page
-from agent.planner.hvac_identify import held_back_course
-from agent.planner.hvac_past import SitePast, unit_past
+from agent.planner.hvac_identify import held_back_course, held_back_from
+from agent.planner.hvac_past import STEP_S, SitePast, unit_past
 from agent.store.history import History
 
 MODELS, REPORT = "hvac-models.json", "hvac-models.html"
@@ -62,7 +62,8 @@ def command(argv: Sequence[str]) -> int:
     models = learned(site, past, None, ends_at)
     try:
         # Both or neither: what can fail comes before the first file.
-        report = page(site, models, _courses(site, past, models), ends_at)
+        judged = ends_at - (past.size - held_back_from(past.size)) * timedelta(seconds=STEP_S)
+        report = page(site, models, _courses(site, past, models), judged, ends_at)
         options.out.mkdir(parents=True, exist_ok=True)
         write_models(options.out / MODELS, models)
         (options.out / REPORT).write_text(report, encoding="utf-8")

@@ -87,7 +87,7 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
     if why or unit is None:
         return Refused(why)
     days = past.size / DAY
-    split = _split(past.size)
+    split = held_back_from(past.size)
     settings = hvac.zones[name]
     prior = likely(hvac.units[settings.unit], sum(z.unit == settings.unit for z in hvac.zones.values()))
     lag, first = _best_lag(hvac, name, past, unit, prior, split)
@@ -132,7 +132,7 @@ def _widened(
     Wind must win. Zones kept alike by their thermostats look coupled when they are not: walls must win clearly.
     """
     figures, data = plain
-    split = _split(past.size)
+    split = held_back_from(past.size)
     error = loss_of(figures, data, held_back)
     wind = _wind(past)
     for walls, worth in ((False, 1.0), (True, WALLS_WORTH)):
@@ -167,8 +167,8 @@ def _by_lead(errors: FloatArray) -> dict[str, float]:
     return {lead: rms(errors[:, steps - 1]) for lead, steps in LEADS.items()}
 
 
-def _split(steps: int) -> int:
-    """First of the steps that are held back."""
+def held_back_from(steps: int) -> int:
+    """First of the `steps` of a past that are held back."""
     return steps - round(max(LEAST_HELD_BACK_DAYS, HELD_BACK_SHARE * steps / DAY) * DAY)
 
 
@@ -208,7 +208,7 @@ def standing_score(
 ) -> tuple[float, dict[str, float]]:
     """Of a model in force, on the days that a new one is judged by: score (lower is better), RMSE by lead."""
     figures, data = _as_modelled(hvac, name, past, unit, model)
-    held_back = starts_of(data, _split(past.size) - HORIZON // 4, data.air.size)
+    held_back = starts_of(data, held_back_from(past.size) - HORIZON // 4, data.air.size)
     if not held_back.size:
         return float("inf"), {}
     courses = unexplained_courses(figures, data, held_back)
@@ -220,7 +220,7 @@ def held_back_course(
 ) -> tuple[FloatArray, FloatArray]:
     """Air as measured on the days held back and as foreseen, each day from its first measurement, [degC]."""
     figures, data = _as_modelled(hvac, name, past, unit, model)
-    begins = np.arange(_split(past.size), past.size - HORIZON, DAY)
+    begins = np.arange(held_back_from(past.size), past.size - HORIZON, DAY)
     errors = open_loop(figures, data, begins, unexplained_courses(figures, data, begins))
     measured = np.concatenate([data.air[k + 1 : k + 1 + HORIZON] for k in begins])
     return measured, measured + errors.ravel()
