@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from agent.planner.hvac_case import HvacCase, UnitCase, cost_of, follow
 from agent.planner.hvac_schedule import BoolArray, SetPoints, block_starts, brought_forward, scheduled
 
 LONGEST_START_S = 4 * 3600.0
+# Tried one after the other where the longest so far is the best: floors that heat, and frost.
+FURTHER_STARTS_S = (5 * 3600.0, 6 * 3600.0, 8 * 3600.0, 10 * 3600.0)
 
 
 def starting(zone: Zone, people: BoolArray, lead_steps: int) -> SetPoints:
@@ -24,13 +26,13 @@ def optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: float
     Searched by the unit's own cost; the demand charge sees all units only in the final comparison.
     """
     chosen: dict[str, SetPoints] = {}
-    most = round(LONGEST_START_S / step_s)
+    leads = [*range(round(LONGEST_START_S / step_s) + 1), *(round(s / step_s) for s in FURTHER_STARTS_S)]
     for unit in case.units:
         mine = {zone.name: starting(zone.zone, zone.wanted, 0) for zone in unit.zones}
         for zone in unit.zones:
             comfort = people[zone.name].copy()
             for first in block_starts(people[zone.name]):
-                comfort = _best_lead(case, unit, mine, zone.name, zone.zone, comfort, first, most)
+                comfort = _best_lead(case, unit, mine, zone.name, zone.zone, comfort, first, leads)
             mine[zone.name] = scheduled(zone.zone, comfort)
         chosen.update(mine)
     return chosen
@@ -44,14 +46,19 @@ def _best_lead(
     zone: Zone,
     comfort: BoolArray,
     first: int,
-    most: int,
+    leads: Sequence[int],
 ) -> BoolArray:
-    best, best_cost = comfort, np.inf
-    for lead in range(min(most, first) + 1):
+    best, best_cost, longest_is_best = comfort, np.inf, True
+    for lead in leads:
+        if lead * case.step_h * 3600.0 > LONGEST_START_S and not longest_is_best:
+            break
         tried = comfort.copy()
-        tried[first - lead : first] = True
+        tried[max(0, first - lead) : first] = True  # from now on, where people come sooner
         course = follow(case, unit, {**mine, name: scheduled(zone, tried)})
         cost = cost_of(case, {unit.name: course}).cost
-        if cost < best_cost - 1e-9:
+        longest_is_best = cost < best_cost - 1e-9
+        if longest_is_best:
             best, best_cost = tried, cost
+        if lead >= first:
+            break
     return best

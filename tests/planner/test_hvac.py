@@ -380,3 +380,13 @@ def test_no_zones_give_an_empty_plan():
 
     assert plan.status is PlanStatus.NONE
     assert plan.zones == {}
+
+
+def test_a_heavy_hall_in_the_frost_is_started_as_many_hours_ahead_as_it_takes():
+    hall = hvac_of(hall={"model": MODEL | {"mass_kwh_per_k": 120.0, "mass_ua_kw_per_k": 8.0}})
+
+    plan = planned(hall, temp=15.0, outdoor=5.0, mass_degc={"hall": 15.0})
+
+    # 40 kW less about 12 of losses are 28 kW, for 5 K of a mass of 120 kWh/K behind 8 kW/K: more than four hours.
+    first = next(s.at for s in plan.zones["hall"] if s.heating_setpoint_degc > 19.0)
+    assert MONDAY <= first <= MONDAY + timedelta(hours=1)
