@@ -5,34 +5,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import TextIO
 
 from agent.clock import SimClock, elapsed_s
 from agent.config.load import load_site
 from agent.config.site import Site
-from agent.daemon.history_csv import history_rows, instant
+from agent.daemon.cosim_input import EXAMPLE, read_line, stamp
+from agent.daemon.history_csv import history_rows
 from agent.daemon.loop import Daemon
 from agent.daemon.models import load_models
+from agent.daemon.past_demand import complete_past
 from agent.drivers.lines import LinesDriver
 from agent.errors import ConfigError, DataError
 from agent.log import configure
 from agent.store.history import History
 from agent.store.ledger import Ledger
-
-EXAMPLE = '{"at": "2026-01-05T08:00:00Z", "readings": {"sim.zone_temp": 20.5, "sim.power_kw": null}}'
-
-
-class Line(NamedTuple):
-    """One understood line."""
-
-    at: datetime
-    readings: dict[str, float | None]
-    forecast: dict[str, list[tuple[datetime, float]]]
 
 
 def command(argv: Sequence[str]) -> int:
@@ -57,9 +48,18 @@ def command(argv: Sequence[str]) -> int:
     refuse_other_drivers(site, options.site)
     history = History(":memory:", site.storage.history_days)
     if options.history is not None:
-        history.load(history_rows(options.history, site))
+        load_past(history, site, options.history)
     asyncio.run(serve(site, history, sys.stdin, sys.stdout))
     return 0
+
+
+def load_past(history: History, site: Site, path: Path) -> None:
+    """Put the CSV into the store, with the demand that follows from it. DataError where it teaches nothing."""
+    history.load(history_rows(path, site))
+    span = history.span()
+    if span is None:
+        raise DataError(f"{path} holds no value", where=str(path), fix="give it rows below the columns")
+    complete_past(history, site, span[0], span[1] + timedelta(minutes=1))
 
 
 def refuse_other_drivers(site: Site, path: Path) -> None:
@@ -116,91 +116,12 @@ def _answer(daemon: Daemon, drivers: Mapping[str, LinesDriver], at: datetime) ->
         if daemon.hvac.plan is not None:
             plans.append(daemon.hvac.plan.plan_id)
     return {
-        "at": _stamp(at),
+        "at": stamp(at),
         "commands": commands,
         "mode": modes,
         "plan": " ".join(plans) or None,
         "notes": list(daemon.notes),
     }
-
-
-def read_line(text: str, tags: frozenset[str], last_at: datetime | None) -> Line:
-    """Understand one line whole, or raise DataError and change nothing."""
-    try:
-        body = json.loads(text)
-    except ValueError as error:
-        raise DataError(
-            f"the line is not JSON: {error}", where="standard input", fix=f"send {EXAMPLE}"
-        ) from None
-    if not isinstance(body, dict):
-        raise DataError("the line is not a JSON object", where="standard input", fix=f"send {EXAMPLE}")
-    surplus = sorted(set(body) - {"at", "readings", "forecast"})
-    if surplus:
-        raise DataError(
-            f"{surplus[0]!r} is no key of a line", where="standard input", fix="use at, readings and forecast"
-        )
-    at = instant(body.get("at"), "at")
-    if last_at is not None and at <= last_at:
-        raise DataError(
-            f"time {_stamp(at)} is not after the line before, {_stamp(last_at)}",
-            where="at",
-            fix="send lines in the order of time",
-        )
-    return Line(at, _readings(body.get("readings"), tags), _forecast(body.get("forecast", {})))
-
-
-def _readings(raw: Any, tags: frozenset[str]) -> dict[str, float | None]:
-    if not isinstance(raw, dict):
-        raise DataError("readings is not an object of tags", where="readings", fix=f"send {EXAMPLE}")
-    out: dict[str, float | None] = {}
-    for tag, value in raw.items():
-        if tag not in tags:
-            raise DataError(
-                f"tag {tag!r} is not in site.toml",
-                where=f"readings {tag}",
-                fix=f"use one of {', '.join(sorted(tags)[:6])} ... ([devices.X.points.Y] is tag X.Y)",
-            )
-        if isinstance(value, bool):
-            value = float(value)  # noqa: PLW2901
-        if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
-            raise DataError(
-                f"{value!r} is no number",
-                where=f"readings {tag}",
-                fix="send a number, or null where it is unknown",
-            )
-        out[tag] = None if value is None else float(value)
-    return out
-
-
-def _forecast(raw: Any) -> dict[str, list[tuple[datetime, float]]]:
-    form = DataError(
-        "forecast is not {tag: [[time, value], ...]}",
-        where="forecast",
-        fix='send {"weather.outdoor_temp": [["2026-01-05T09:00:00Z", 3.5], ...]}',
-    )
-    if not isinstance(raw, dict):
-        raise form
-    out: dict[str, list[tuple[datetime, float]]] = {}
-    for tag, rows in raw.items():
-        if not isinstance(rows, list):
-            raise form
-        series: list[tuple[datetime, float]] = []
-        for row in rows:
-            if (
-                not isinstance(row, list)
-                or len(row) != 2
-                or isinstance(row[1], bool)
-                or not isinstance(row[1], int | float)
-                or not math.isfinite(row[1])
-            ):
-                raise form
-            series.append((instant(row[0], f"forecast {tag}"), float(row[1])))
-        out[tag] = sorted(series)
-    return out
-
-
-def _stamp(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def _say(sink: TextIO, body: dict[str, object]) -> None:

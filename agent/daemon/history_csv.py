@@ -71,7 +71,9 @@ def instant(raw: object, where: str) -> datetime:
     try:
         text = re.sub(r"\s+(?=[+-]\d\d)|\s+(?=Z$)", "", re.sub(r"\s*UTC$", "Z", str(raw)))
         at = datetime.fromisoformat(text) if isinstance(raw, str) and not raw.isdigit() else None
-    except ValueError:
+        if at is not None and at.tzinfo is not None:
+            at = at.astimezone(UTC)
+    except (ValueError, OverflowError):
         at = None
     if at is not None and at.tzinfo is None:
         raise DataError(
@@ -83,7 +85,7 @@ def instant(raw: object, where: str) -> datetime:
         raise DataError(
             f"{raw!r} is no instant", where=where, fix='write ISO 8601 with zone, "2026-01-05T08:00:00Z"'
         )
-    return at.astimezone(UTC)
+    return at
 
 
 def _checked_head(head: list[str], path: Path, site: Site | None) -> tuple[int, frozenset[str]]:

@@ -26,6 +26,7 @@ from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
 from agent.daemon.runtime import StationRuntime, station_runtimes
 from agent.daemon.site_power import beside_stations
+from agent.daemon.spoken import spoken
 from agent.domain import Command, HvacPlan, Mode, Plan, Quality, Reading, Snapshot, unknown
 from agent.drivers.base import Driver
 from agent.inference.model import Model
@@ -180,6 +181,7 @@ class Daemon:
                     self._learn_habit(runtime, snapshot.at)
             night_work(list(self.stations.values()), snapshot.at, events)
         if events:
+            self.notes += spoken(events)
             self._keep(events, snapshot)
         if self.reporter is not None:
             self.reporter.report(self, derived, events)

@@ -138,11 +138,16 @@ class Lookahead:
             now[illegal] = np.inf
         best = int(np.argmin(now))
         stay = table.index_of.get(running)
-        saving = float(now[stay] - now[best]) if stay is not None and np.isfinite(now[stay]) else float("nan")
+        can_stay = stay is not None and bool(np.isfinite(now[stay]))
+        gain = (
+            f"saves {now[stay] - now[best]:.2f} kWh against staying"
+            if can_stay
+            else "it cannot stay as it is"
+        )
         reason = (
             f"{demand_m3_min[0]:.1f} m3/min now, {demand_m3_min[-1]:.1f} in "
             f"{sum(self.settings.steps_s[: len(demand_m3_min) - 1]) / 60:.0f} min; "
-            f"saves {saving:.2f} kWh against staying"
+            f"{gain}"
         )
         return Choice(int(table.masks[best]), float(now[best]), reason)
 

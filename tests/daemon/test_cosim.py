@@ -99,6 +99,21 @@ def test_unknown_zone_temperature_hands_that_zone_back_and_keeps_the_other():
         ('{"at": "2026-06-16T03:00:00Z", "readings": {}}', "not after the line before"),
         ('{"at": "2026-06-16T05:00:00Z", "readings": {}, "reading": {}}', "no key of a line"),
         ('{"at": "2026-06-16T05:00:00Z", "readings": {}, "forecast": {"a.b": [1]}}', "forecast is not"),
+        (
+            '{"at": "2026-06-16T05:00:00Z", "readings": {}, "forecast": {"a.b": [["2026-06-16T06:00:00Z", 1]]}}',
+            "not in site.toml",
+        ),
+        (
+            '{"at": "2026-06-16T05:00:00Z", "readings": {"rtu1.zone_temp": 20, "rtu1.zone_temp": 21}}',
+            "'rtu1.zone_temp' is there twice",
+        ),
+        (
+            '{"at": "2026-06-16T05:00:00Z", "readings": {"rtu1.zone_temp": 1' + "0" * 400 + "}}",
+            "no number",
+        ),
+        ('{"at": "9999-12-31T23:59:59-14:00", "readings": {}}', "no instant"),
+        ('{"at": "2999-12-31T23:59:59Z", "readings": {}}', "no time of today"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_line_that_is_not_understood_gets_an_error_and_changes_nothing(bad, what):
@@ -111,6 +126,25 @@ def test_line_that_is_not_understood_gets_an_error_and_changes_nothing(bad, what
     assert what in with_bad[1]["error"]["what"]
     assert set(with_bad[1]["error"]) == {"what", "where", "fix"}
     assert [with_bad[0], with_bad[2]] == without
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_number_that_is_none_is_unknown_like_null(nothing):
+    first, second = zone_line(0, 15, 30), zone_line(1, 15, 30, rtu1__zone_temp=None)
+
+    answers, _ = cosim(HVAC, [first, second])
+    others, _ = cosim(HVAC, [first, second.replace("null", nothing)])
+
+    assert others == answers
+
+
+def test_byte_order_mark_and_windows_line_ends_are_no_fault():
+    lines = [zone_line(0, 15, 30), zone_line(15, 15, 30)]
+
+    answers, _ = cosim(HVAC, lines)
+    others, _ = cosim(HVAC, ["\ufeff" + lines[0] + "\r", lines[1] + "\r"])
+
+    assert others == answers
 
 
 def test_history_teaches_the_agent_the_weather_of_the_past(tmp_path: Path):
@@ -172,6 +206,8 @@ def test_compressors_are_commanded_and_handed_back_when_the_pressure_is_lost():
 
     answers, _ = cosim(AIR, steady + blind)
 
+    told = [note for answer in answers for note in answer["notes"]]
+    assert any(note.startswith("air: mode fallback: header pressure") for note in told)
     # One pressure says nothing of the demand: the first orders come with the second line.
     assert answers[0]["commands"] == {}
     assert answers[1]["commands"]["c1.enable"] == 1.0
@@ -180,3 +216,47 @@ def test_compressors_are_commanded_and_handed_back_when_the_pressure_is_lost():
         tag: value for answer in answers for tag, value in answer["commands"].items() if "enable" in tag
     }
     assert set(handed.values()) == {0.0}
+
+
+def historian(path: Path, *columns: str) -> Path:
+    """Two days of a historian's minutes: the first big machine always, the second from six to ten."""
+    rows = ["time," + ",".join(columns)]
+    for minute in range(2 * 1440):
+        at = START - timedelta(minutes=2 * 1440 - minute)
+        second = 1.0 if 6 <= at.hour < 22 else 0.0
+        told = {
+            "header.flow": 16.3 * (1 + second),
+            "header.pressure": 6.6,
+            "c1.running": 1,
+            "c1.loaded": 1,
+            "c2.running": second,
+            "c2.loaded": second,
+            "c3.running": 0,
+            "c4.running": 0,
+        }
+        rows.append(",".join([at.isoformat(), *(str(told[column]) for column in columns)]))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("header.flow",),
+        ("header.pressure", "c1.running", "c1.loaded", "c2.running", "c2.loaded", "c3.running", "c4.running"),
+    ],
+)
+def test_historians_own_columns_teach_the_demand_that_the_plan_is_made_of(tmp_path: Path, columns):
+    past = historian(tmp_path / "past.csv", *columns)
+    machines = {
+        f"c{n}__{role}": value
+        for n, on in ((1, 1.0), (2, 0.0), (3, 0.0), (4, 0.0))
+        for role, value in {"running": on, "loaded": on, "ready": 1.0, "tripped": 0.0}.items()
+    }
+    lines = [line(k / 6, header__pressure=6.6 + 0.001 * k, **machines) for k in range(3)]
+
+    answers, _ = cosim(AIR, lines, "--history", str(past))
+    without, _ = cosim(AIR, lines)
+
+    assert answers[-1]["plan"] is not None
+    assert without[-1]["plan"] is None
