@@ -26,6 +26,8 @@ _RESCUE_HOLD_S = 300.0
 _AFTER_TRIP_S = 300.0
 # Within this of the minimum a rescue starts whatever the slope says.
 _RESCUE_BAR = 0.04
+# So far below it the net has run empty (power failure, too late a start): who only carries on leaves it there.
+_EMPTY_BAR = 0.2
 # A released machine with fewer starts than this below its limit is kept unloaded for a while.
 _START_RESERVE = 1
 _KEEP_UNLOADED_S = 1200.0
@@ -112,13 +114,16 @@ class Band:
             start_s = self._next_start_s(view) or 0.0
             ahead = pressure + min(slope, 0.0) * (start_s + station.lead_s) / 60.0
             needed += max(0.0, station.pressure_min_bar_g + _RESCUE_BAR - ahead) * fleet.m3_per_bar
+        elif pressure < station.pressure_min_bar_g - _EMPTY_BAR:
+            needed += (station.pressure_min_bar_g - pressure) * fleet.m3_per_bar
         rescued = self._rescue_if_needed(view, memory, active, pressure, needed, starting_lead_s, reasons)
         active = committed | self._rescue_bits(view.at_s)
 
         usable = running & active
         want_load, trim = ordered & running, self._trim
         stray = want_load & ~active
-        if pressure + slope * lead_min < low:
+        soon = pressure + slope * lead_min
+        if soon < low:
             need = wanted + max(0.0, low - pressure) * fleet.m3_per_bar
             if supply < need or not want_load:
                 able = usable if self.fleet.capacity(usable) >= need else running
@@ -127,7 +132,7 @@ class Band:
                     reasons.append(
                         f"load: {pressure:.2f} bar falls to {low:.2f} within {lead_min * 60:.0f} s"
                     )
-        elif pressure > high:
+        elif pressure > high and soon > high:
             need = max(0.0, demand.fast_m3_min - (pressure - high) * fleet.m3_per_bar)
             want_load, trim = self._unloading(usable or running, want_load, need)
             if ordered & ~want_load:
@@ -135,7 +140,7 @@ class Band:
         elif stray and self.fleet.capacity(usable) >= wanted:
             # A released machine is relieved at once by those that stay: no waiting for the band's edge.
             want_load, trim = self._loading(usable, wanted)
-        if pressure <= high and self.fleet.capacity(loaded & want_load) < wanted:
+        if min(pressure, soon) <= high and self.fleet.capacity(loaded & want_load) < wanted:
             # Handing over: who delivers goes on until the machine that takes over says that it delivers.
             want_load |= loaded & ordered
         # Machines that are starting, or about to, and that are meant to run.

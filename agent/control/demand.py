@@ -19,6 +19,10 @@ _SLOPE_S = 10.0
 # A flow meter that differs from the balance by more than this for long is not believed.
 _METER_TRUST_SHARE = 0.25
 _METER_DOUBT_S = 900.0
+# One that shows next to nothing while the pressure tells of a demand is left at once: a cut transmitter shows 0. Both
+# filtered alike, over so long; less than half of the balance, and a tenth of all machines' flow below it.
+_GROSS_S = 10.0
+_GROSS_SHARE, _GROSS_OF_TOTAL = 0.5, 0.1
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class DemandEstimator:
         self._slow = 0.0
         self._balance_slow = 0.0
         self._doubt_s = 0.0
+        self._total = sum(fleet.full_flow)
+        self._near: tuple[float, float] | None = None
 
     @property
     def meter_doubted(self) -> bool:
@@ -85,14 +91,25 @@ class DemandEstimator:
         self._balance_slow += (balance - self._balance_slow) * slow_gain
         measured, fast_s = balance, _FAST_S
         meter = view.flow_m3_min
-        if meter is not None:
+        if meter is None:
+            self._near = None
+        else:
             off = abs(meter - self._balance_slow) > _METER_TRUST_SHARE * max(self._balance_slow, 1.0)
             self._doubt_s = (
                 min(self._doubt_s + step_s, 2 * _METER_DOUBT_S)
                 if off
                 else max(self._doubt_s - 2 * step_s, 0.0)
             )
-            if not self.meter_doubted:
+            if not self._far_too_low(meter, balance, step_s) and not self.meter_doubted:
                 measured, fast_s = max(meter, 0.0), _FAST_METER_S
         self._fast += (measured - self._fast) * (1.0 - math.exp(-step_s / fast_s))
         self._slow += (measured - self._slow) * slow_gain
+
+    def _far_too_low(self, meter: float, balance: float, step_s: float) -> bool:
+        """Whether the meter says hardly anything is taken while the pressure falls as if much were."""
+        if self._near is None:
+            self._near = (meter, balance)
+        gain = 1.0 - math.exp(-step_s / _GROSS_S)
+        shown, found = self._near
+        shown, found = self._near = (shown + (meter - shown) * gain, found + (balance - found) * gain)
+        return found - shown > max(_GROSS_SHARE * found, _GROSS_OF_TOTAL * self._total)

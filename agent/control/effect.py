@@ -43,6 +43,8 @@ class _Watch:
     last_failure_s: float = float("-inf")
     # A failure counts until then even when nothing is ordered any more.
     counts_until_s: float = float("-inf")
+    # Why it cannot follow, by its own word.
+    out: str = ""
 
     def follows(self, seen: MachineView) -> bool:
         """It does what it was told, and nothing is held against it: there is nothing to look at, as mostly."""
@@ -101,6 +103,10 @@ class EffectWatch:
             if seen.running is None:
                 all_follow = False
                 continue
+            if seen.tripped or seen.ready is False or watch.out:
+                notes += self._by_its_own_word(index, watch, seen)
+            if watch.out:
+                continue
             if past.stuck_loaded and not seen.loaded:
                 past.stuck_loaded = False
             if past.stuck_unloaded and (seen.loaded or now_s >= past.barred_until_s):
@@ -144,6 +150,22 @@ class EffectWatch:
             if load is not watch.load.value:
                 watch.load.order(now_s, value=load)
                 self._followed = None
+
+    def _by_its_own_word(self, index: int, watch: _Watch, seen: MachineView) -> tuple[str, ...]:
+        """A machine that trips or is not ready has answered: what it does is no failure to follow."""
+        out = (
+            "tripped"
+            if seen.tripped
+            else "not ready: in local mode or blocked"
+            if seen.ready is False
+            else ""
+        )
+        # That a machine which nobody wants blows down is no news.
+        told = out not in (watch.out, "") and (watch.run.value or bool(seen.running))
+        watch.out = out
+        if out:
+            watch.run, watch.load = _Wanted(), _Wanted()
+        return (f"{self._fleet.names[index]} is {out}",) if told else ()
 
     def _not_followed(self, index: int, watch: _Watch, seen: MachineView, now_s: float) -> tuple[str, float]:
         """(what the machine did not do, the time it had); ("", 0) while it follows or has time."""

@@ -102,12 +102,14 @@ class JumpWatch:
     Upwards no faster than the machines that deliver could fill the net if nothing were taken; downwards a burst
     pipe is allowed. Whoever steers by a sensor that shows too much starves the plant without a sign of it.
     What has jumped is believed again once it has jumped back, or when others bear it out (`believe`), not by itself.
+    A fall that a burst pipe alone explains is followed; if as much comes back at one stroke, it was the sensor.
     """
 
     def __init__(self, m3_per_bar: float, total_flow_m3_min: float) -> None:
         self._m3_per_bar, self._total = m3_per_bar, total_flow_m3_min
         self._last: tuple[float, float] | None = None
         self._off_bar = 0.0
+        self._steep_fall_bar = 0.0
 
     @property
     def off_bar(self) -> float:
@@ -116,7 +118,11 @@ class JumpWatch:
 
     def believe(self) -> None:
         """What it shows now is right: the machines' gauges say so, or somebody who has looked."""
-        self._off_bar = 0.0
+        self._off_bar = self._steep_fall_bar = 0.0
+
+    def skip(self) -> None:
+        """Nothing is known of the time since the last look: what the pressure did in it is no jump."""
+        self._last = None
 
     @property
     def trouble(self) -> str:
@@ -143,10 +149,19 @@ class JumpWatch:
             return
         up = _SUPPLY_MARGIN * supply_m3_min() * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
         down = _BURST_TIMES * self._total * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
-        if -down <= moved <= up:
-            return
         back = self._off_bar + moved
-        self._off_bar = 0.0 if abs(back) < 0.5 * abs(self._off_bar) else back
+        came_back = abs(back) < 0.5 * abs(self._off_bar)
+        if -down <= moved <= up:
+            drawn = _SUPPLY_MARGIN * self._total * minutes / self._m3_per_bar + _JUMP_NOISE_BAR
+            if moved < -drawn:
+                # Steeper than all that the machines deliver is ever drawn.
+                self._steep_fall_bar = 0.0 if came_back else moved
+                self._off_bar = 0.0 if came_back else self._off_bar
+            return
+        fall, self._steep_fall_bar = self._steep_fall_bar, 0.0
+        if not self._off_bar and abs(fall + moved) < 0.5 * abs(fall):
+            return
+        self._off_bar = 0.0 if came_back else back
 
 
 class StillWatch:

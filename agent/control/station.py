@@ -152,6 +152,7 @@ class StationControl:
         if self.time.stepped:
             # What lies between the two pressures is not known: no slope is made of it.
             self.estimator.update(view._replace(pressure_bar_g=None))
+            self.jump.skip()
         return self.decide(view, snapshot, plan, look_ahead)
 
     def override(self, machine: str, *, run: bool | None, until_at_s: float, text: str) -> None:
@@ -203,7 +204,9 @@ class StationControl:
             changed = self.switch.fall_now(now_s, frozen) or changed
         alarm = self.capacity.update(view, self.memory, demand)
         if demand is None or view.pressure_bar_g is None:
-            self.memory.sent((None,) * self.fleet.count, now_s)
+            handed_back = (None,) * self.fleet.count
+            self.memory.sent(handed_back, now_s)
+            self.effect.sent(view, handed_back)
             return self._result(view, demand, None, (), notes, alarm, changed=changed)
         if self.fleet.station.trip_reserve:
             self.band.level.reserve_bar = trip_reserve_bar(

@@ -162,3 +162,22 @@ def test_vsd_makes_no_room_for_a_machine_that_is_still_starting(band):
 
     assert decision.wishes[0].load
     assert decision.wishes[2].share >= 8.0 / 16.0
+
+
+def test_machine_above_the_band_delivers_on_until_others_take_over_while_the_pressure_falls_through_it(band):
+    # The band without a VSD ends at 6.63 bar; 8 of 24 m3/min are missing: 0.54 bar/min, 6.60 bar within 11 s.
+    now = view(0, 6.70, [loaded(), idle(), idle()])
+
+    decision = decide(band, now, 24.0, SMALL | VSD)
+
+    assert [order.load for order in decision.wishes] == [True, True, True]
+
+
+def test_net_that_has_run_empty_is_filled_by_all_that_there_is(band):
+    # 16 m3/min would carry the 12 that are still taken, and leave the net where it is.
+    now = view(0, 2.0, [loaded(), stopped(), stopped()])
+
+    decision = decide(band, now, 12.0, BIG)
+
+    assert decision.rescued
+    assert [order.run for order in decision.wishes].count(True) > 1

@@ -50,12 +50,39 @@ def test_flow_meter_is_used_while_it_agrees_and_dropped_when_it_does_not(fleet):
     good, broken = DemandEstimator(fleet), DemandEstimator(fleet)
 
     with_good = feed(good, 1500, lambda _: 6.5, flow=15.5)
-    with_broken = feed(broken, 1500, lambda _: 6.5, flow=3.0)
+    with_broken = feed(broken, 1500, lambda _: 6.5, flow=10.0)
 
     assert with_good.fast_m3_min == pytest.approx(15.5, abs=0.01)
     assert not good.meter_doubted
     assert broken.meter_doubted
     assert with_broken.fast_m3_min == pytest.approx(16.0, abs=0.01)
+
+
+def test_meter_that_drops_to_nothing_is_left_within_seconds(fleet):
+    # A cut transmitter shows 0: believed for a quarter of an hour it would let the net run empty.
+    estimator = DemandEstimator(fleet)
+    seen = []
+    for at_s in range(60):
+        demand = estimator.update(view(at_s, 6.5, MACHINES, 16.0 if at_s < 30 else 0.0))
+        seen.append(demand.fast_m3_min if demand else None)
+
+    # 6 s of the meter's filter against 10 s of the doubt's: the estimate comes to a third at the lowest.
+    assert min(seen[30:]) > 4.0
+    assert seen[-1] > 12.0
+    assert not estimator.meter_doubted
+
+
+def test_demand_that_really_falls_is_followed_by_its_meter(fleet):
+    estimator = DemandEstimator(fleet)
+
+    # From 16 to 4 m3/min: the net fills by 12 m3/min as the meter says.
+    def pressure(at_s):
+        return 6.5 + max(at_s - 30, 0) * 12.0 / 60.0 * 1.013 / 15.0
+
+    for at_s in range(60):
+        demand = estimator.update(view(at_s, pressure(at_s), MACHINES, 16.0 if at_s < 30 else 4.0))
+
+    assert demand.fast_m3_min == pytest.approx(4.0, abs=0.3)
 
 
 def test_lost_pressure_keeps_the_last_estimate(fleet):

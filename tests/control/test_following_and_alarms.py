@@ -118,6 +118,77 @@ def test_sensor_is_believed_again_when_it_has_jumped_back_and_not_before():
     assert jumps((0, 6.5), (2, 7.0), (4, 7.01), (6, 6.52)) == ""
 
 
+def test_sensor_that_jumped_back_is_believed_where_a_burst_pipe_could_fall_as_fast():
+    # Looks every 5 s: up by more than 0.20 bar is a jump, down by 0.77 bar a burst pipe; 0.31 bar is all machines' flow.
+    assert jumps((0, 6.5), (5, 7.1), (10, 7.1)) != ""
+    assert jumps((0, 6.5), (5, 7.1), (10, 7.11), (15, 6.52)) == ""
+    # A fall that demand explains is not the way back.
+    assert jumps((0, 6.5), (5, 7.1), (10, 7.11), (15, 6.9)) != ""
+
+
+def test_sensor_that_comes_back_from_a_steep_fall_is_no_jump():
+    assert jumps((0, 6.5), (5, 5.9), (10, 5.91), (15, 6.5)) == ""
+    # Nothing fell before, or by far less.
+    assert jumps((0, 6.5), (5, 6.4), (10, 6.41), (15, 7.0)) != ""
+
+
+def life(station, looks, machines):
+    """The station's control over looks of (seconds, bar)."""
+    control, results = StationControl(station), []
+    for at_s, bar in looks:
+        results.append(control.tick(snapshot(station, at_s, bar, machines)))
+    return control, results
+
+
+def test_pressure_after_a_gap_in_time_is_no_jump(station):
+    machines = [loaded(), loaded(58.0), stopped()]
+    before = [(5 * k, 6.5 + 0.001 * (k % 2)) for k in range(30)]
+    # Long enough to fall back, too short for machines to be found not to follow.
+    after = [(900 + 5 * k, 7.4 + 0.001 * (k % 2)) for k in range(5)]
+
+    control, results = life(station, before + after, machines)
+
+    assert control.jump.trouble == ""
+    assert {result.mode for result in results} == {Mode.CONTROL}
+
+
+@pytest.mark.parametrize("flaw", [{"tripped": True}, {"ready": False}])
+def test_machine_that_says_why_it_stands_has_not_failed_to_follow(station, flaw):
+    control = StationControl(station)
+    notes = []
+    for k in range(40):
+        seen = loaded() if k < 10 else stopped(**flaw)
+        machines = [seen, loaded(58.0), loaded(50.0, 0.5)]
+        notes += control.tick(snapshot(station, 5 * k, 6.5 + 0.001 * (k % 2), machines)).notes
+
+    assert not any("did not" in note for note in notes)
+    assert sum(note.startswith("big is ") for note in notes) == 1
+    assert control.effect.failed_this_hour(START.timestamp() + 200) == 0
+    assert control.memory.machines[0].barred_until_s < START.timestamp()
+
+
+def test_machines_that_a_power_failure_stops_leave_control_where_it_is(station):
+    control = StationControl(station)
+    for k in range(60):
+        out = 10 <= k < 40
+        machines = [stopped(ready=False)] * 3 if out else [loaded(), loaded(58.0), loaded(50.0, 0.5)]
+        pressure = 6.5 + 0.001 * (k % 2) - (0.02 * (k - 10) if out else 0.6 if k >= 40 else 0.0)
+        mode = control.tick(snapshot(station, 5 * k, pressure, machines)).mode
+        assert mode is Mode.CONTROL
+
+
+def test_machine_that_starts_while_it_is_handed_back_has_not_failed_to_stop(station):
+    # The pressure is lost: the machines follow their own switches, and the big one starts.
+    control, notes = StationControl(station), []
+    for k in range(40):
+        lost = k >= 20
+        machines = [loaded() if k > 20 else stopped(), loaded(58.0), loaded(50.0, 0.1)]
+        pressure = None if lost else 6.5 + 0.001 * (k % 2)
+        notes += control.tick(snapshot(station, 5 * k, pressure, machines)).notes
+
+    assert not any("big did not stop" in note for note in notes)
+
+
 def test_value_that_stood_still_has_had_its_time_to_come_about():
     coarse = [(2.0 * k, 6.5) for k in range(10)]
 
