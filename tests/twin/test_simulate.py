@@ -123,3 +123,25 @@ def test_column_that_is_not_there_is_an_error_that_names_the_columns(demand_csv:
 
     assert code == 2
     assert "flow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", ["0", "-5", "nan", "3600"])
+def test_tick_that_no_simulation_can_take_is_bad_input(demand_csv, capsys, step):
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "simulate",
+                str(SITE),
+                "--demand",
+                str(demand_csv),
+                "--column",
+                "flow",
+                "--unit",
+                "m3/h",
+                "--step-s",
+                step,
+            ]
+        )
+
+    assert ended.value.code == 2
+    assert "give 0.5 to 60" in capsys.readouterr().err

@@ -119,7 +119,7 @@ def _beyond_capacity(scene: Scene) -> list[str]:
         return []
     return [
         f"  in {over:.0f} minutes the demand lies above the full capacity of {capacity:.1f} m3/min: no controller "
-        "can hold the pressure there (--scale-to-peak makes it smaller)"
+        "can hold the pressure there (is --unit right? --scale-to-peak makes it smaller)"
     ]
 
 
@@ -302,9 +302,16 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the demand as quarter hours of m3/min, for trimload-train fit",
     )
     parser.add_argument("--seed", type=int, default=1, help="of minute and sensor noise")
-    parser.add_argument("--step-s", type=float, default=5.0, help="tick of the simulation")
+    parser.add_argument("--step-s", type=parse_step_s, default=5.0, help="tick of the simulation (5)")
     parser.add_argument("--json", metavar="OUT", help="write the figures here; - for standard output")
     return parser
+
+
+def parse_step_s(text: str) -> float:
+    """A tick of the simulation [s], for argparse."""
+    if not 0.5 <= (value := float(text)) <= 60.0:
+        raise argparse.ArgumentTypeError(f"{text} s: give 0.5 to 60")
+    return value
 
 
 def parse_local_instant(text: str) -> datetime:

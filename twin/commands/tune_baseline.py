@@ -15,7 +15,7 @@ from agent.config.load import load_site
 from agent.errors import DataError
 from twin.baselines.best_file import best_body
 from twin.baselines.tune import tune
-from twin.commands.simulate import one_station, parse_local_instant
+from twin.commands.simulate import one_station, parse_local_instant, parse_step_s
 from twin.metered import UNITS, metered_demand
 
 EXIT_OK, EXIT_BAD_NEWS = 0, 1
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("best.json"), help="file to write (best.json)")
     parser.add_argument("--samples", type=_samples, default=160, help="settings to try (160)")
     parser.add_argument("--seed", type=int, default=1, help="of the search and of the noise")
-    parser.add_argument("--step-s", type=float, default=5.0, help="tick of the simulation")
+    parser.add_argument("--step-s", type=parse_step_s, default=5.0, help="tick of the simulation (5)")
     parser.add_argument("--json", action="store_true", help="print the file's content as well")
     return parser
 
