@@ -174,3 +174,41 @@ def test_the_sites_own_set_points_are_learned_remembered_and_not_taken_from_what
     changed = HvacMemory(bare, kept)
     changed.lesson(history, later + timedelta(days=7))()
     assert set(changed.present(NOW, 96, 900.0)["hall"].heating_degc) == {18.0}
+
+
+def test_mornings_of_the_past_and_what_people_lived_with_are_learned_with_the_models_and_each_day():
+    # Units of half the size: it takes them more than three quarters of an hour.
+    site, bare = (
+        made.model_copy(
+            update={
+                "hvac": made.hvac.model_copy(
+                    update={
+                        "units": {
+                            name: unit.model_copy(update={"heating_kw": 0.5 * unit.heating_kw})
+                            for name, unit in made.hvac.units.items()
+                        }
+                    }
+                )
+            }
+        )
+        for made in bare_site()
+    )
+    memory, history = HvacMemory(bare), past_of(site, swing_k=0.4)
+    before = memory.reach
+
+    memory.lesson(history, NOW)()
+    with_models = memory.reach["hall"].heating
+    again = memory.lesson(history, NOW + timedelta(hours=1))
+    memory.lesson(history, NOW + timedelta(days=1))()
+
+    assert before == {}
+    # The past's units give what their figures say each morning; a day later the oldest look is gone or older.
+    assert with_models.runs >= 3
+    assert 0.85 < with_models.share < 1.15
+    assert again is None
+    assert memory.reach["hall"].heating != with_models
+    # They came into a cold hall each morning: a part of that may be left. It was never too warm.
+    assert memory.models.present["hall"].below_k > 0.05
+    assert memory.models.present["hall"].above_k == 0.0
+    assert 0.0 < memory.ease["hall"].heating_k <= memory.hvac.zones["hall"].model.heating_swing_k + 0.01
+    assert memory.ease["hall"].cooling_k == 0.0
