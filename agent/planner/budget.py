@@ -27,7 +27,7 @@ class Budget:
     @staticmethod
     def quick() -> Budget:
         """For the control loop: tens of milliseconds."""
-        return Budget(lps=6, sweeps=4, group=6, kicks=0, pair_turns=0, levels=5)
+        return Budget(lps=6, sweeps=3, group=6, kicks=0, pair_turns=0, levels=5)
 
     @staticmethod
     def greedy_only() -> Budget:
