@@ -68,7 +68,7 @@ class EffectWatch:
         self._ever_failed = False
         # States at which all machines followed; None as soon as an order has changed.
         self._followed: States | None = None
-        self._last_sent: tuple[tuple[Order | None, ...], States] | None = None
+        self._last_sent: tuple[list[tuple[bool, bool] | None], States] | None = None
 
     def failing(self, now_s: float) -> int:
         """Machines that failed to follow, now or so lately that another try would be too early."""
@@ -135,9 +135,11 @@ class EffectWatch:
 
     def sent(self, view: StationView, orders: tuple[Order | None, ...]) -> None:
         """Remember what went out this tick."""
-        if (orders, view.states) == self._last_sent:
+        # A drive's share moves every tick; following is about running and loading.
+        said = [None if order is None else (order.run, order.load) for order in orders]
+        if (said, view.states) == self._last_sent:
             return
-        self._last_sent = orders, view.states
+        self._last_sent = said, view.states
         now_s = view.at_s
         rows = zip(self._watches, orders, view.machines, self._valved, strict=True)
         for watch, order, seen, valved in rows:

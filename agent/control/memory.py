@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ class StationMemory:
         self._last_s: float | None = None
         # What was seen and sent last: as long as both stand there is nothing to remember but hours.
         self._states: States | None = None
-        self._sent: tuple[Order | None, ...] | None = None
+        self._sent: list[bool] | None = None
         self._turning: tuple[MachineMemory, ...] = ()
 
     def observe(self, view: StationView) -> None:
@@ -112,13 +113,14 @@ class StationMemory:
             elif past.unloaded_since_s == _NOT_NOW_S:
                 past.unloaded_since_s = now_s
 
-    def sent(self, orders: tuple[Order | None, ...], now_s: float) -> None:
+    def sent(self, orders: Sequence[Order | None], now_s: float) -> None:
         """Orders went out: a start that a slow controller has not shown yet counts for the gap between starts."""
-        if orders == self._sent:
+        run = [order is not None and order.run for order in orders]
+        if run == self._sent:
             return
-        self._sent = orders
-        for past, order in zip(self.machines, orders, strict=True):
-            if order is None or not order.run:
+        self._sent = run
+        for past, told in zip(self.machines, run, strict=True):
+            if not told:
                 past.ordered_start_s = _NEVER_S
             elif not past.running and past.ordered_start_s == _NEVER_S:
                 past.ordered_start_s = now_s

@@ -20,12 +20,13 @@ from agent.control.demand import Demand, DemandEstimator
 from agent.control.effect import STATION_FAILURES_AN_HOUR, EffectWatch
 from agent.control.gauges import Gauges
 from agent.control.guard import guard
-from agent.control.memory import HOUR_S, StationMemory
+from agent.control.memory import StationMemory
 from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
 from agent.control.orders import Order
 from agent.control.reserve import trip_reserve_bar
 from agent.control.start_price import StartPrice
 from agent.control.steady import SteadyTime
+from agent.control.usable import UsableWatch
 from agent.control.view import Fleet, StationReader, StationView, fleet_of
 from agent.domain import Mode, Plan, Refusal, Snapshot
 from agent.planner.lookahead import Lookahead, LookaheadSettings
@@ -126,6 +127,7 @@ class StationControl:
         self.band = Band(self.fleet, self.table)
         self.estimator = DemandEstimator(self.fleet)
         self.memory = StationMemory(self.fleet.count)
+        self.usable = UsableWatch(self.fleet, self.memory)
         self.effect = EffectWatch(self.fleet)
         self.switch = ModeSwitch(Mode(station.mode))
         self.still = StillWatch()
@@ -159,7 +161,7 @@ class StationControl:
         """An operator's word for a machine until `until_at_s` (epoch); None takes it back."""
         index = self.fleet.names.index(machine)
         self.memory.override(index, run=run, until_s=until_at_s + self.time.offset_s, text=text)
-        self._last_usable = -1
+        self._choose_at_once()
 
     def believe_pressure(self) -> bool:
         """Somebody has looked: what the header sensor shows is right. False if it was not doubted."""
@@ -170,6 +172,10 @@ class StationControl:
     def lock_out(self, machine: str, *, locked: bool, text: str) -> None:
         """Lock a machine out for maintenance, or release it."""
         self.memory.lock_out(self.fleet.names.index(machine), locked=locked, text=text)
+        self._choose_at_once()
+
+    def _choose_at_once(self) -> None:
+        self.usable.forget()
         self._last_usable = -1
 
     def decide(
@@ -193,7 +199,10 @@ class StationControl:
             view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
         if self.switch.mode is _CONTROL:
-            notes += self.effect.check(view, self.memory)
+            failures = self.effect.check(view, self.memory)
+            if failures:
+                self.usable.forget()
+                notes += failures
         else:
             self.effect.forget_orders()
         still_s = self.still.still_s(now_s, view.pressure_bar_g)
@@ -269,7 +278,8 @@ class StationControl:
         self._lately.append((view.at_s, demand.slow_m3_min))
         while view.at_s - self._lately[0][0] > self.tuning.keep_s:
             self._lately.popleft()
-        barred, held, running = self._bits(view)
+        usable = self.usable.now(view)
+        barred, held, running = usable.barred, usable.held, usable.running
         usable_changed = barred != self._last_usable
         self._last_usable = barred
         waited_s = view.at_s - self._commit_at_s
@@ -307,35 +317,6 @@ class StationControl:
         """The chosen machines cannot carry what is taken now: no waiting for the minute."""
         chosen = self._committed or 0
         return max(demand.fast_m3_min, demand.slow_m3_min) > self.fleet.capacity(chosen)
-
-    def _bits(self, view: StationView) -> tuple[int, int, int]:
-        """(bits that may not run, bits that must run, bits running)."""
-        states, now_s = view.states, view.at_s
-        barred, held, running = states.silent | states.tripped | states.unready, 0, 0
-        for index, (machine, past) in enumerate(zip(self.fleet.machines, self.memory.machines, strict=True)):
-            bit = 1 << index
-            out = barred & bit or machine.locked_out or past.locked_out
-            if now_s < past.override_until_s:
-                held |= bit if past.override_run else 0
-                barred |= bit if past.override_run is False else 0
-            if out:
-                barred |= bit
-                continue
-            if states.running & bit:
-                running |= bit
-                if past.stuck_unloaded and now_s < past.barred_until_s:
-                    barred |= bit
-                if now_s - past.since_s < machine.min_run_s:
-                    held |= bit
-                continue
-            limit = machine.max_starts_per_hour
-            if (
-                now_s < past.barred_until_s
-                or now_s < past.since_s + machine.min_stop_s
-                or (len(past.starts_s) >= limit and past.starts_within(now_s, HOUR_S) >= limit)
-            ):
-                barred |= bit
-        return barred, held & ~barred, running
 
     def _planned(self, snapshot: Snapshot, plan: Plan | None, ahead_s: float) -> int | None:
         """Machines that the day's plan runs after the look-ahead; None without a valid plan."""
