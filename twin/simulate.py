@@ -233,20 +233,14 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
     station = scene.station
     rows = [
         (
-            c,
-            machine.tag("running"),
-            machine.tag("loaded"),
-            machine.tag("power_kw"),
-            machine.tag("output_share"),
-            machine.tag("ready"),
-            machine.tag("tripped"),
-            machine.tag("enable"),
-            machine.tag("run"),
-            machine.tag("load"),
-            machine.tag("output_share_set"),
+            plant.compressors[name],
+            tuple(machine.tag(role) for role in ("power_kw", "output_share", "output_share_set")),
+            tuple(
+                machine.tag(role)
+                for role in ("running", "loaded", "ready", "tripped", "enable", "run", "load")
+            ),
         )
         for name, machine in station.machines.items()
-        for c in (plant.compressors[name],)
     ]
     good, bad = Quality.GOOD, Quality.BAD
     writes: dict[str, Callable[[float], bool]] = {}
@@ -260,23 +254,24 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
 
     # Refreshed in place: a reading whose value stands keeps the instant at which it came to be.
     out: dict[str, Reading] = {}
+    moved: list[tuple[float | None, ...]] = [(None, None, None)] * len(rows)
     last: list[tuple[object, ...]] = [()] * len(rows)
-    power_kw: list[float | None] = [None] * len(rows)
 
     def readings(at: datetime) -> dict[str, Reading]:
         pressure = plant.pressure_sensor_bar_g
         out[station.pressure] = Reading(pressure, good if pressure is not None else bad, at)
         if station.flow is not None:
             out[station.flow] = Reading(plant.flow_sensor_m3_min, good, at)
-        for place, row in enumerate(rows):
-            c = row[0]
-            if c.power_kw != power_kw[place]:
-                power_kw[place] = c.power_kw
-                out[row[3]] = Reading(c.power_kw, good, at)
+        for place, (c, moving_tags, state_tags) in enumerate(rows):
+            moving = (c.power_kw, c.regulator.share, c.order_share)
+            if moving != moved[place]:
+                for tag, value, before in zip(moving_tags, moving, moved[place], strict=True):
+                    if value != before:
+                        out[tag] = Reading(float(value), good, at)
+                moved[place] = moving
             # All that the other readings are made of.
             now = (
                 c.state,
-                c.regulator.share,
                 c.powered,
                 c.remote,
                 c.in_service,
@@ -284,12 +279,11 @@ def wires_of(scene: Scene, plant: AirStation) -> Wires:
                 c.order_enable,
                 c.order_run,
                 c.order_load,
-                c.order_share,
             )
             if now != last[place]:
                 last[place] = now
-                values = (c.running, c.loaded, c.output_share, c.ready, *now[5:])
-                for tag, value in zip((*row[1:3], *row[4:]), values, strict=True):
+                values = (c.running, c.loaded, c.ready, *now[4:])
+                for tag, value in zip(state_tags, values, strict=True):
                     out[tag] = Reading(float(value), good, at)
         return out
 

@@ -27,11 +27,11 @@ class OrderWriter:
             tuple(tag if (tag := machine.tag(role)) in writable else "" for role in roles)
             for machine in fleet.machines
         )
-        beats = {heartbeat for _, heartbeat, *_ in self._tags}
         self._beat = 0
-        # Per machine: the order at which nothing was to be written. As long as it and all readings stand, nothing is.
+        # Per machine: the order at which nothing was to be written. As long as it and the readings stand, nothing is.
         self._settled: list[Order | None] = [None] * len(self._tags)
-        self._standing_tags = tuple(tag for tags in self._tags for tag in tags if tag and tag not in beats)
+        # Enable, run, load and share of one machine after the other.
+        self._standing_tags = tuple(tag for enable, _, *rest in self._tags for tag in (enable, *rest))
         self._standing: tuple[Reading | None, ...] = ()
         # What was ordered last: it stands for the device's own word where that is not to be had.
         self._ordered: dict[str, float] = {}
@@ -51,8 +51,11 @@ class OrderWriter:
         read = snapshot.readings.get
         standing = tuple(map(read, self._standing_tags))
         if standing != self._standing:
+            for index in range(len(settled)):
+                mine = slice(4 * index, 4 * index + 4)
+                if standing[mine] != self._standing[mine]:
+                    settled[index] = None
             self._standing = standing
-            settled[:] = [None] * len(settled)
         for index, (order, (enable, heartbeat, run, load, share)) in enumerate(
             zip(orders, self._tags, strict=True)
         ):

@@ -8,7 +8,7 @@ is chosen that much sooner: until it delivers, the set before the change carries
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,12 @@ class Choice:
 
     mask: int
     cost_kwh: float
-    reason: str
+    why: Callable[[], str]
+
+    @property
+    def reason(self) -> str:
+        """In words; made when somebody asks, which is seldom: the choice is made every minute."""
+        return self.why()
 
 
 class Lookahead:
@@ -113,7 +118,7 @@ class Lookahead:
             onwards = spent[place] + future
             if self._lag_s is None:
                 np.add(change_to, onwards[:, None], out=self._work)
-                future = self._work.min(axis=0)
+                future = np.minimum.reduce(self._work, axis=0)
                 continue
             cost = change + onwards[None, :]
             stage, span_h = stages[place], float(self._hours[place])
@@ -133,23 +138,25 @@ class Lookahead:
             illegal = ((table.masks & barred) != 0) | ((table.masks & held) != held)
             if bool(illegal.all()):
                 return Choice(
-                    held | (running & ~barred), float("nan"), "no set satisfies what is held and barred"
+                    held | (running & ~barred),
+                    float("nan"),
+                    lambda: "no set satisfies what is held and barred",
                 )
             now[illegal] = np.inf
         best = int(np.argmin(now))
         stay = table.index_of.get(running)
-        can_stay = stay is not None and bool(np.isfinite(now[stay]))
-        gain = (
-            f"saves {now[stay] - now[best]:.2f} kWh against staying"
-            if can_stay
-            else "it cannot stay as it is"
-        )
-        reason = (
-            f"{demand_m3_min[0]:.1f} m3/min now, {demand_m3_min[-1]:.1f} in "
-            f"{sum(self.settings.steps_s[: len(demand_m3_min) - 1]) / 60:.0f} min; "
-            f"{gain}"
-        )
-        return Choice(int(table.masks[best]), float(now[best]), reason)
+        steps_s = self.settings.steps_s[: len(demand_m3_min) - 1]
+
+        def words() -> str:
+            can_stay = stay is not None and bool(np.isfinite(now[stay]))
+            gain = (
+                f"saves {now[stay] - now[best]:.2f} kWh against staying"
+                if can_stay
+                else "it cannot stay as it is"
+            )
+            return f"{demand_m3_min[0]:.1f} m3/min now, {demand_m3_min[-1]:.1f} in {sum(steps_s) / 60:.0f} min; {gain}"
+
+        return Choice(int(table.masks[best]), float(now[best]), words)
 
     def _stages(self, demand_m3_min: Sequence[float]) -> Floats:
         """Cost [steps, S] of each set at each demand, kW."""
