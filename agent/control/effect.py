@@ -106,6 +106,7 @@ class EffectWatch:
             if seen.tripped or seen.ready is False or watch.out:
                 notes += self._by_its_own_word(index, watch, seen)
             if watch.out:
+                all_follow = False
                 continue
             if past.stuck_loaded and not seen.loaded:
                 past.stuck_loaded = False
