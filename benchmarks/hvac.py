@@ -1,7 +1,7 @@
 """Random worlds under every controller: comfort, energy and cost against static set-backs, and what the gates say.
 
     benchmarks/hvac.py [--worlds 11,12] [--days 7] [--climates cold,mild,hot-dry,hot-humid] [--json OUT] [--scale]
-    benchmarks/hvac.py --part models --worlds 21,22      the zones' models alone, with and without wind: a minute a number
+    benchmarks/hvac.py --part models --worlds 21,22      the zones' models alone, with and without wind: three minutes a number
     benchmarks/hvac.py --part fallback --worlds 21,22    a day without any zone temperature alone
 
 A number draws a world for each climate, and each is lived through in February and in July (twin/hvac_world.py: three
@@ -214,16 +214,15 @@ def _fallback(scene: Scene, season: str) -> Fallback:
 
 def _models_of(scene: Scene, season: str) -> list[Hall]:
     """Each hall's model as a site without any knowledge of the wind has it, and as one with a sensor."""
+    told = scene._replace(world=with_wind_sensor(scene.world))
+    past = lived(plant(told, site_of(told.world, FLAT)), told, programme)
+    known = {
+        knows: _models(site_of(world, FLAT), past, scene.start_at)
+        for knows, world in ((False, scene.world), (True, told.world))
+    }
     out = []
-    rmse = {}
-    for knows, world in ((False, scene.world), (True, with_wind_sensor(scene.world))):
-        told = scene._replace(world=world)
-        site = site_of(world, FLAT)
-        twin = plant(told, site)
-        past = lived(twin, told, programme)
-        rmse[knows] = _models(site, past, scene.start_at)
     for name in scene.world.hvac.zones:
-        blind, windy = (rmse[knows].zones.get(name) for knows in (False, True))
+        blind, windy = (known[knows].zones.get(name) for knows in (False, True))
         out.append(
             Hall(
                 scene.world.name,

@@ -83,8 +83,9 @@ def site_past(site: Site, history: History, at: datetime, days: float, *, looks:
 
 
 def _known(*series: FloatArray) -> FloatArray | None:
-    """The first that has any value: the site's own sensor, else what the provider told."""
-    return next((values for values in series if np.isfinite(values).any()), None)
+    """The one of which most is known, to a tenth: the site's own sensor first, else what the provider told."""
+    best = max(series, key=lambda values: round(float(np.isfinite(values).mean()), 1))
+    return best if np.isfinite(best).any() else None
 
 
 def _own_slots(site: Site, mode: FloatArray, start_at: datetime) -> IntArray:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from agent.config.load import load_site
 from agent.daemon.comfort import HvacRuntime
-from agent.daemon.hvac_memory import HvacMemory
+from agent.daemon.hvac_memory import HvacMemory, site_past
 from agent.domain import Mode, Quality, Reading, Snapshot
 from agent.planner.hvac_model import next_temps, zone_step_model
 from agent.planner.hvac_schedule import is_occupied
@@ -212,3 +213,20 @@ def test_mornings_of_the_past_and_what_people_lived_with_are_learned_with_the_mo
     assert memory.models.present["hall"].above_k == 0.0
     assert 0.0 < memory.ease["hall"].heating_k <= memory.hvac.zones["hall"].model.heating_swing_k + 0.01
     assert memory.ease["hall"].cooling_k == 0.0
+
+
+def test_the_winds_past_is_the_sensors_and_the_providers_where_that_knows_more():
+    site = load_site(SITE)
+    site = site.model_copy(update={"hvac": site.hvac.model_copy(update={"wind": "w.wind"})})
+    history = History(":memory:", 60)
+    quarters = [NOW - timedelta(minutes=15 * k) for k in range(1, 96 * 2 + 1)]
+
+    assert site_past(site, history, NOW, 2).wind_m_s is None
+    history.load((at, "hvac.weather_wind_m_s", 6.0) for at in quarters)
+    history.load((at, "w.wind", 3.0) for at in quarters[:48])
+    provider = site_past(site, history, NOW, 2).wind_m_s
+    history.load((at, "w.wind", 3.0) for at in quarters)
+    sensor = site_past(site, history, NOW, 2).wind_m_s
+
+    assert provider == pytest.approx([6.0] * 192)
+    assert sensor == pytest.approx([3.0] * 192)
