@@ -131,3 +131,18 @@ def test_without_a_provider_a_wind_sensor_is_carried_on_and_without_both_nothing
 
     assert carried.wind_m_s == pytest.approx([5.0] * 96)
     assert nothing.wind_m_s is None
+
+
+def test_an_outside_simulator_may_tell_the_wind_of_a_site_that_has_no_sensor_of_it(history):
+    desk = WeatherDesk(Hvac(outdoor_temp="w.temp"))
+    hours = [NOW + k * HOUR for k in range(48)]
+    desk.take_tags(
+        NOW, {"w.temp": [(at, 22.0) for at in hours], "hvac.weather_wind_m_s": [(at, 7.0) for at in hours]}
+    )
+
+    weather = desk.forecast(
+        Snapshot(NOW, {"w.temp": Reading(22.0, Quality.GOOD, NOW)}), history, [], steps=96, step_s=900.0
+    )
+
+    assert weather.wind_m_s == pytest.approx([7.0] * 96)
+    assert desk.readings(NOW)["hvac.weather_wind_m_s"].value == 7.0
