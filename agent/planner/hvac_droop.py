@@ -103,14 +103,21 @@ def ramp_k(model: ZoneModel, planned: PlannedAir, people: BoolArray) -> tuple[Fl
 
 
 def droop_at(
-    model: ZoneModel, share: FloatArray | None, steps: int, *, unknown_share: float = USUAL_SHARE
+    model: ZoneModel, share: FloatArray | None, steps: int, *, at_most: bool = False
 ) -> tuple[FloatArray, FloatArray]:
     """Droop in heating and in cooling by step, [K]; `share`: output over capacity, negative in cooling.
 
-    Where that is not known both are reckoned at `unknown_share`. A step counts with what its neighbours give: plans are off by a quarter hour.
+    Where that is not known both are reckoned at the usual output, or, `at_most`, at the one with the most of it. A step
+    counts with what its neighbours give: plans are off by a quarter hour.
     """
+    if share is None and at_most:
+        least = droop_at(model, np.zeros(steps), steps)
+        heating, cooling = (
+            droop_at(model, sign * np.ones(steps), steps)[k] for k, sign in enumerate((1.0, -1.0))
+        )
+        return np.maximum(least[0], heating), np.maximum(least[1], cooling)
     if share is None:
-        heats = cools = np.full(steps, unknown_share)
+        heats = cools = np.full(steps, USUAL_SHARE)
     else:
         padded = np.concatenate([share[:1], share, share[-1:]])
         around = np.stack([padded[:-2], padded[1:-1], padded[2:]])

@@ -47,7 +47,7 @@ def sent(
     model = zone.model or ZoneModel(air_kwh_per_k=1.0, ua_kw_per_k=1.0)
     # Where nobody can plan (no temperature, no weather) comfort comes before what a few tenths cost.
     share = None if planned is None else planned.share
-    of_heating, of_cooling = droop_at(model, share, wanted.heating_degc.size, unknown_share=1.0)
+    of_heating, of_cooling = droop_at(model, share, wanted.heating_degc.size, at_most=True)
     if planned is not None:
         later_heating, later_cooling = ramp_k(model, planned, people)
         of_heating, of_cooling = of_heating - later_heating, of_cooling - later_cooling

@@ -151,3 +151,21 @@ def test_under_a_demand_charge_no_hall_is_heated_by_fits_and_starts():
         rise = np.diff(np.array(plan.expected_degc[name])[8:23])
         assert rise.min() > -0.05
         assert np.abs(np.diff(rise)).max() < 0.35
+
+
+def test_without_a_plan_the_most_that_a_thermostat_lets_slip_is_reckoned_with():
+    bare = {"air_kwh_per_k": 3.0, "ua_kw_per_k": 1.0}
+    # In heating 0.1 K and 0.4 more at full output; in cooling the swing at low output is the most of it.
+    model = ZoneModel(
+        **bare,
+        heating_droop_k=0.1,
+        heating_slope_k=0.4,
+        cooling_droop_k=-0.2,
+        cooling_slope_k=0.2,
+        cooling_least_k=0.5,
+    )
+
+    heating, cooling = droop_at(model, None, 3, at_most=True)
+
+    assert heating.tolist() == pytest.approx([0.5] * 3)
+    assert cooling.tolist() == pytest.approx([0.5] * 3)
