@@ -1,9 +1,10 @@
-"""What `trip_reserve` costs in energy and buys in a trip at peak, beside the same trip under a cascade.
+"""What `trip_reserve` and `trip_below_s` cost in energy and buy in a trip, beside the same trip under a cascade.
 
-    benchmarks/reserve.py [--days 2] [--trips 12,20,28,36] [--trips-12bar 57.8,86.7,101.2]
+    benchmarks/reserve.py [--days 2] [--below 60,90,150] [--trips 12,20,28,36] [--trips-12bar 57.8,86.7,101.2]
+                          [--instants 1800,1870,1990]
 
-Energy: made-up shift demand on both examples, without forecast, with and without the reserve. Trips: the largest delivering
-machine at a steady demand, after half an hour of it; time below the minimum and lowest pressure.
+Energy: made-up shift demand on both examples, without forecast, with each kind of reserve and without. Trips: the largest
+delivering machine at a steady demand, so many seconds into it; time below the minimum and lowest pressure, and their sums.
 """
 
 from __future__ import annotations
@@ -32,41 +33,70 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--days", type=float, default=2.0, help="days of demand")
+    parser.add_argument("--days", type=float, default=2.0, help="days of demand; 0 leaves the energy out")
+    parser.add_argument("--below", default="60,90,150", help="seconds of trip_below_s")
     parser.add_argument("--trips", default="12,20,28,36", help="steady demands of the 7 bar example, m3/min")
     parser.add_argument("--trips-12bar", default="57.8,86.7,101.2", help="of the 12 bar example")
+    parser.add_argument(
+        "--instants", default="1800", help="seconds into the demand at which the machine trips"
+    )
     options = parser.parse_args()
-    for name in ("station_7bar", "carplant_12bar"):
-        site = load_site(ROOT / "examples" / name / "site.toml")
-        books = {reserve: _energy(site, reserve=reserve, days=options.days) for reserve in (False, True)}
-        more = books[True].energy_corrected_kwh / books[False].energy_corrected_kwh - 1.0
-        print(
-            f"{name}: {books[False].energy_corrected_kwh:,.0f} kWh at {books[False].mean_pressure_bar_g:.2f} bar, with the "
-            f"reserve {100.0 * more:+.2f} % at {books[True].mean_pressure_bar_g:.2f} bar",
-            flush=True,
-        )
+    kinds: dict[str, dict[str, object]] = {"as it comes": {}}
+    kinds |= {f"trip_below_s = {s}": {"trip_below_s": float(s)} for s in options.below.split(",") if s}
+    kinds["trip_reserve"] = {"trip_reserve": True}
     for name, trips in (("station_7bar", options.trips), ("carplant_12bar", options.trips_12bar)):
         site = load_site(ROOT / "examples" / name / "site.toml")
-        for demand in map(float, trips.split(",")):
-            rows = [f"cascade {_trip_under_cascade(site, demand)}"]
-            rows += [
-                f"{'with' if reserve else 'without'} reserve {_trip(site, demand, reserve=reserve)}"
-                for reserve in (False, True)
+        if options.days > 0.0:
+            plain = _energy(site, {}, options.days)
+            print(
+                f"{name}: {plain.energy_corrected_kwh:,.0f} kWh at {plain.mean_pressure_bar_g:.2f} bar",
+                flush=True,
+            )
+            for kind, fields in list(kinds.items())[1:]:
+                books = _energy(site, fields, options.days)
+                more = 100.0 * (books.energy_corrected_kwh / plain.energy_corrected_kwh - 1.0)
+                print(f"  {kind}: {more:+.2f} % at {books.mean_pressure_bar_g:.2f} bar", flush=True)
+        instants = [float(s) for s in options.instants.split(",")]
+        demands = [float(s) for s in trips.split(",")]
+        _compare(name, site, demands, instants, kinds)
+
+
+def _compare(
+    name: str, site: Site, demands: list[float], instants: list[float], kinds: dict[str, dict[str, object]]
+) -> None:
+    """Every trip under the cascade and each kind of reserve, and their sums."""
+    low = site.stations["air"].pressure_min_bar_g
+    total: dict[str, float] = {}
+    for demand in demands:
+        told = []
+        for kind in ("cascade", *kinds):
+            runs = [
+                _trip_under_cascade(site, demand, at_s)
+                if kind == "cascade"
+                else _trip(site, demand, at_s, kinds[kind])
+                for at_s in instants
             ]
-            print(f"{name}, trip at {demand:g} m3/min: " + "; ".join(rows), flush=True)
+            below = [TRIP_STEP_S * sum(pressure < low for pressure in run) for run in runs]
+            total[kind] = total.get(kind, 0.0) + sum(below)
+            seconds = "/".join(f"{s:.0f}" for s in below)
+            told.append(f"{kind} {seconds} s below, lowest {min(map(min, runs)) - low:+.2f} bar")
+        print(f"{name}, trip at {demand:g} m3/min: " + "; ".join(told), flush=True)
+    print(f"{name}, {len(demands) * len(instants)} trips in sum: ", end="")
+    print("; ".join(f"{kind} {seconds:.0f} s" for kind, seconds in total.items()), flush=True)
 
 
-def _energy(site: Site, *, reserve: bool, days: float) -> Books:
+def _energy(site: Site, fields: dict[str, object], days: float) -> Books:
     station_id, station = next(iter(site.stations.items()))
-    station = station.model_copy(update={"trip_reserve": reserve})
+    station = station.model_copy(update=fields)
     site = site.model_copy(update={"stations": {station_id: station}})
     demand = shift_demand(station, site.site.timezone, START_AT, days, 100)
     scene = Scene(site, station_id, demand, START_AT, START_AT + timedelta(days=days), 100, step_s=STEP_S)
     return run_agent(scene, "none").books
 
 
-def _trip(site: Site, demand_m3_min: float, *, reserve: bool) -> str:
-    station = site.stations["air"].model_copy(update={"mode": "control", "trip_reserve": reserve})
+def _trip(site: Site, demand_m3_min: float, at_s: float, fields: dict[str, object]) -> list[float]:
+    """Pressures of the ten minutes after the trip under the agent."""
+    station = site.stations["air"].model_copy(update={"mode": "control", **fields})
     plant, at = AirStation(station, seed=1), START_AT
     scene = Scene(site, "air", DemandSeries(at, 60.0, [demand_m3_min]), at, at, 1)
     wires, control = wires_of(scene, plant), StationControl(station)
@@ -87,12 +117,12 @@ def _trip(site: Site, demand_m3_min: float, *, reserve: bool) -> str:
         at += timedelta(seconds=TRIP_STEP_S)
         if tripped:
             pressures.append(plant.pressure_bar_g)
-        elif plant.now_s >= 1800.0:
+        elif plant.now_s >= at_s:
             tripped = _trip_largest(plant)
-    return _told(site, pressures)
+    return pressures
 
 
-def _trip_under_cascade(site: Site, demand_m3_min: float) -> str:
+def _trip_under_cascade(site: Site, demand_m3_min: float, at_s: float) -> list[float]:
     plant = AirStation(site.stations["air"], seed=1)
     cascade = Cascade(plant.station)
     plant.settle(demand_m3_min)
@@ -103,9 +133,9 @@ def _trip_under_cascade(site: Site, demand_m3_min: float) -> str:
         plant.step(TRIP_STEP_S, demand_m3_min)
         if tripped:
             pressures.append(plant.pressure_bar_g)
-        elif plant.now_s >= 1800.0:
+        elif plant.now_s >= at_s:
             tripped = _trip_largest(plant)
-    return _told(site, pressures)
+    return pressures
 
 
 def _trip_largest(plant: AirStation) -> bool:
@@ -114,12 +144,6 @@ def _trip_largest(plant: AirStation) -> bool:
     if loaded:
         max(loaded, key=lambda machine: machine.flow_m3_min).trip()
     return bool(loaded)
-
-
-def _told(site: Site, pressures: list[float]) -> str:
-    low = site.stations["air"].pressure_min_bar_g
-    below_s = TRIP_STEP_S * sum(pressure < low for pressure in pressures)
-    return f"{below_s:.0f} s below, lowest {min(pressures) - low:+.2f} bar"
 
 
 if __name__ == "__main__":

@@ -210,6 +210,13 @@ class Station(Part):
         default=False,
         description="The band stands so high that the trip of any one machine does not pass the minimum.",
     )
+    trip_below_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Without trip_reserve: so long the pressure may be below the minimum after a trip, by nameplates; "
+        "where it would be longer the band stands higher. Not set: no reserve.",
+    )
     hours_spread_h: float | None = Field(
         default=None,
         ge=1,

@@ -14,12 +14,14 @@ from agent.control.memory import DAY_S
 
 # The price doubles with each third of a day's budget that was overspent ...
 _GAIN = 2.0
-# ... up to this many minutes of full power where the site asks for so few starts: it may cost 0.5 to 1.5 % of the
-# energy (docs/control.md). A mere habit is worth less than that.
+# ... up to this many minutes of full power where the site asks for so few starts: it may cost 0.8 % of the energy
+# (docs/control.md). A mere habit is worth less than that.
 _HIGHEST_ASKED_MIN = 40.0
-_HIGHEST_HABIT_MIN = 12.0
+_HIGHEST_HABIT_MIN = 24.0
 # What quiet days save is kept for busy ones, up to this many days' budget.
 _SAVED_DAYS = 0.5
+# What was overspent is made good for: up to this many days' budget, or the dearest price would forgive what it cannot hold.
+_OWED_DAYS = 1.0
 
 
 class StartHabit(NamedTuple):
@@ -77,4 +79,4 @@ class StartPrice:
         usual = 0.0 if self._habit is None else self._habit.mean_demand_m3_min
         pace = demand_m3_min / usual if usual > 0.0 else 1.0
         moved = self._over_days + starts / budget - pace * dt_s / DAY_S
-        self._over_days = min(max(moved, -_SAVED_DAYS), math.log(self._highest) / _GAIN)
+        self._over_days = min(max(moved, -_SAVED_DAYS), _OWED_DAYS)

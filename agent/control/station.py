@@ -20,7 +20,8 @@ from agent.control.demand import Demand, DemandEstimator
 from agent.control.effect import STATION_FAILURES_AN_HOUR, EffectWatch
 from agent.control.gauges import Gauges
 from agent.control.guard import guard
-from agent.control.memory import StationMemory
+from agent.control.hour_peak import HourPeak
+from agent.control.memory import HOUR_S, StationMemory
 from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
 from agent.control.orders import Order
 from agent.control.reserve import trip_reserve_bar
@@ -36,6 +37,8 @@ from agent.planner.sets import SpreadSettings, build_sets
 _RECONSIDER_S = 10.0
 # Asked several times a tick: a member of the class would be looked up each time.
 _CONTROL = Mode.CONTROL
+# What a trip would take is looked at anew this often.
+_RESERVE_EVERY_S = 10.0
 
 
 class Tuning(NamedTuple):
@@ -136,7 +139,11 @@ class StationControl:
         self.start_price = StartPrice(tuning.lookahead.start_min, station.starts_per_day_budget)
         self.time = SteadyTime()
         self.capacity = CapacityWatch(self.fleet)
+        self.hour_peak = HourPeak(station.demand_spread)
+        steps_s = tuning.lookahead.steps_s
+        self._steps_of_hour = sum(sum(steps_s[:k]) < HOUR_S for k in range(len(steps_s)))
         self._peers = peers_of(self.fleet.machines)
+        self._reserve_due_s = float("-inf")
         self._committed: int | None = None
         self._commit_at_s = float("-inf")
         self._last_s: float | None = None
@@ -217,10 +224,7 @@ class StationControl:
             self.memory.sent(handed_back, now_s)
             self.effect.sent(view, handed_back)
             return self._result(view, demand, None, (), notes, alarm, changed=changed)
-        if self.fleet.station.trip_reserve:
-            self.band.level.reserve_bar = trip_reserve_bar(
-                self.fleet, view, self.memory, demand, tick_s=max(dt_s, 1.0)
-            )
+        self._reserve_if_due(view, demand, dt_s)
         self._commit_if_due(view, demand, snapshot, plan, look_ahead, notes)
         assert self._committed is not None
         decision = self.band.step(view, demand, self.memory, self._committed, dt_s=dt_s)
@@ -234,6 +238,17 @@ class StationControl:
             self.memory.sent((None,) * self.fleet.count, now_s)
         notes += decision.reasons
         return self._result(view, demand, verdict.orders, verdict.refusals, notes, alarm, changed=changed)
+
+    def _reserve_if_due(self, view: StationView, demand: Demand, dt_s: float) -> None:
+        """How high a trip wants the band to stand now; looked at every few seconds."""
+        station = self.fleet.station
+        borne_s = 0.0 if station.trip_reserve else station.trip_below_s
+        if borne_s is None or 0.0 < self._reserve_due_s - view.at_s <= _RESERVE_EVERY_S:
+            return
+        self._reserve_due_s = view.at_s + _RESERVE_EVERY_S
+        self.band.level.reserve_bar = trip_reserve_bar(
+            self.fleet, view, self.memory, demand, tick_s=max(dt_s, 1.0), borne_s=borne_s
+        )
 
     def _plausible(self, pressure_bar_g: float) -> bool:
         return -0.2 <= pressure_bar_g <= 2.0 * self.fleet.station.pressure_max_bar_g
@@ -276,6 +291,7 @@ class StationControl:
         notes: list[str],
     ) -> None:
         self._lately.append((view.at_s, demand.slow_m3_min))
+        self.hour_peak.see(view.at_s, max(demand.slow_m3_min, demand.fast_m3_min))
         while view.at_s - self._lately[0][0] > self.tuning.keep_s:
             self._lately.popleft()
         usable = self.usable.now(view)
@@ -292,6 +308,7 @@ class StationControl:
         wanted = _expected(demand.slow_m3_min, steps_s, outlook)
         wanted[0] = max(demand.slow_m3_min, demand.fast_m3_min)
         lately = max((value for _, value in self._lately), default=0.0)
+        self.hour_peak.expect(view.at_s, max(wanted[: self._steps_of_hour]))
         end_running = self._planned(snapshot, plan, sum(steps_s))
         current = running if self._committed is None else (self._committed & ~barred)
         choice = self.lookahead.choose(
@@ -301,6 +318,7 @@ class StationControl:
             held=held,
             end_running=end_running,
             lately_m3_min=lately,
+            peak=self.hour_peak.peak,
             start_factor=self.start_price.factor,
         )
         mask, spread_h = choice.mask, self.fleet.station.hours_spread_h

@@ -97,12 +97,14 @@ class Lookahead:
         end_running: int | None = None,
         lately_m3_min: float = 0.0,
         start_factor: float = 1.0,
+        peak: tuple[float, float] | None = None,
     ) -> Choice:
         """The best set for now.
 
         `running` bits run already; `barred` bits may not run now, `held` bits must. `demand` is one
         value per step of the horizon. `end_running`: what the day's plan runs after it. `lately`: the
-        highest demand of the last minutes. `start_factor`: how many times its usual price a start costs now.
+        highest demand of the last minutes. `start_factor`: how many times its usual price a start costs now. `peak`:
+        mean and deviation of the coming hour's highest demand.
         """
         table = self.table
         change, change_to = self._change, self._change_to
@@ -133,7 +135,13 @@ class Lookahead:
         here = table.index_of.get(running)
         if here is not None:
             # A set that could not have carried what was taken lately will start again what it stops.
-            now = now + np.where(table.capacity < lately_m3_min, change[:, here], 0.0)
+            again = np.where(table.capacity < lately_m3_min, 1.0, 0.0)
+            if peak is not None and start_factor > 1.0:
+                # To stop a step later saves the start only where it is wanted within that step. What it costs beyond
+                # its usual price counts: at the usual one this kept machines idling for 0.1 to 0.3 % of the energy.
+                within = 1.0 - (1.0 - self._chance_above(*peak)) ** float(self._hours[0])
+                again = np.maximum(again, (1.0 - 1.0 / start_factor) * within)
+            now = now + again * change[:, here]
         if barred or held:
             illegal = ((table.masks & barred) != 0) | ((table.masks & held) != held)
             if bool(illegal.all()):
@@ -157,6 +165,12 @@ class Lookahead:
             return f"{demand_m3_min[0]:.1f} m3/min now, {demand_m3_min[-1]:.1f} in {sum(steps_s) / 60:.0f} min; {gain}"
 
         return Choice(int(table.masks[best]), float(now[best]), words)
+
+    def _chance_above(self, mean_m3_min: float, deviation_m3_min: float) -> Floats:
+        """Chance [S] that a peak, normally distributed, is above what each set delivers; logistic, within 0.01."""
+        beyond = (self.table.capacity - mean_m3_min) / max(deviation_m3_min, 1e-9)
+        chance: Floats = 1.0 / (1.0 + np.exp(np.clip(1.702 * beyond, -50.0, 50.0)))
+        return chance
 
     def _stages(self, demand_m3_min: Sequence[float]) -> Floats:
         """Cost [steps, S] of each set at each demand, kW."""

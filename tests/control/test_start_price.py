@@ -45,6 +45,18 @@ def test_price_is_bounded_where_a_site_asks_for_fewer_starts_and_tighter_where_i
     assert 1.0 < habit.factor < asked.factor
 
 
+def test_what_was_overspent_is_made_good_for_before_the_price_falls():
+    price = StartPrice(8.0, 6.0)
+
+    days(price, 1, 12)
+    days(price, 1, 6)
+
+    # A day's budget too many, and a day that kept to it: still owed, so the dearest price stands.
+    assert price.factor == pytest.approx(5.0)
+    days(price, 1, 0)
+    assert price.factor < 1.5
+
+
 def test_what_the_site_asks_for_wins_over_its_habit():
     price = StartPrice(8.0, 12.0)
     price.learn(StartHabit(3.0, 10.0))

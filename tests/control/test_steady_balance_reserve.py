@@ -70,3 +70,30 @@ def test_machine_that_idles_beside_the_loaded_one_is_worth_its_start(fleet):
     bar = trip_reserve_bar(fleet, now, memory, demand, tick_s=1.0)
 
     assert bar == pytest.approx(0.079 + 0.03, abs=1e-3)
+
+
+def test_trip_that_is_over_soon_needs_no_reserve_where_a_dip_is_borne(fleet):
+    memory = StationMemory(fleet.count)
+    now = view(0, 6.5, [loaded(), stopped(), stopped()])
+    memory.observe(now)
+    demand = Demand(14.0, 14.0, 16.0)
+
+    # 4.9 m3 are missing after 21 s; both standing machines then refill it.
+    borne = [trip_reserve_bar(fleet, now, memory, demand, tick_s=1.0, borne_s=s) for s in (90.0, 15.0)]
+
+    assert borne[0] == 0.0
+    assert 0.0 < borne[1] < trip_reserve_bar(fleet, now, memory, demand, tick_s=1.0)
+
+
+def test_trip_after_which_all_that_is_left_just_carries_the_demand_is_reserved_for_in_full(fleet):
+    memory = StationMemory(fleet.count)
+    now = view(0, 6.5, [loaded(), loaded(), stopped()])
+    memory.observe(now)
+    left = sum(fleet.full_flow) - max(fleet.full_flow[:2])
+    carried, lost = Demand(left, left, left), Demand(1.1 * left, 1.1 * left, left)
+
+    full = trip_reserve_bar(fleet, now, memory, carried, tick_s=1.0)
+
+    # Nothing would fill the net again, so no dip is short; where the demand is not even carried no band helps.
+    assert trip_reserve_bar(fleet, now, memory, carried, tick_s=1.0, borne_s=90.0) == pytest.approx(full)
+    assert trip_reserve_bar(fleet, now, memory, lost, tick_s=1.0, borne_s=90.0) < full

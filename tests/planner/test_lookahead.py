@@ -98,6 +98,17 @@ def test_what_was_needed_minutes_ago_is_not_stopped_to_be_started_again(two):
     assert look(two).choose(A | B, steady, lately_m3_min=12.0).mask == A | B
 
 
+def test_machine_that_the_wandering_demand_will_want_is_kept_where_starts_are_dear(two):
+    # b alone (6 m3/min) carries the 4 expected. To stop a saves 0.9 kWh in five minutes; with a peak of 12 +- 1 in the
+    # hour another is wanted within them with a chance of a quarter at least, and a start costs 5 x 8 minutes of full power.
+    steady, near, far = [4.0] * 2, (12.0, 1.0), (4.0, 0.5)
+
+    assert look(two).choose(A | B, steady, start_factor=5.0, peak=near).mask == A | B
+    assert look(two).choose(A | B, steady, start_factor=5.0, peak=far).mask == B
+    # At the usual price it is not reckoned with.
+    assert look(two).choose(A | B, steady, peak=near).mask == B
+
+
 def test_ramp_is_met_by_a_start_before_it(two):
     # 200 kW a missing m3/min outweigh everything: both must run when the ramp is there, not before.
     steps = look(two).choose(A, [4.0, 14.0, 14.0])
