@@ -270,9 +270,10 @@ class HvacMemory:
         if self._reached_on == at.date() or not self.has_model:
             return None
         self._reached_on = at.date()
-        past = site_past(self._site, history, at, REACH_DAYS)
 
         def learn() -> None:
+            # Read where it is learned: three weeks of fifty zones are seconds, for which no tick may wait.
+            past = site_past(self._site, history, at, REACH_DAYS)
             self._reach = reaches(self.hvac, past, self._units(past))
 
         return learn
