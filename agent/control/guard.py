@@ -80,19 +80,17 @@ def guard(fleet: Fleet, view: StationView, memory: StationMemory, wishes: tuple[
             orders.append(STOP)
             continue
         if wish.run and not past.running:
-            rule, until_s = _start_rule(
-                fleet,
-                view,
-                memory,
-                index,
-                now_s + START_GAP_S if started else memory.start_gap_end_s(index, START_GAP_S),
-            )
+            # An order that stands already began its gap when it was given: a later one does not take it back.
+            stands = not math.isinf(past.ordered_start_s)
+            gap_end_s = memory.start_gap_end_s(index, START_GAP_S)
+            if started and not stands:
+                gap_end_s = now_s + START_GAP_S
+            rule, until_s = _start_rule(fleet, view, memory, index, gap_end_s)
             if rule:
                 refusals.append(Refusal(name, "start", rule, _instant(until_s)))
                 orders.append(STOP)
                 continue
-            # An order that stands already began its gap when it was given.
-            started = started or math.isinf(past.ordered_start_s)
+            started = started or not stands
         elif not wish.run and past.running:
             free_s = past.since_s + machine.min_run_s
             if now_s < free_s and not seen.tripped:

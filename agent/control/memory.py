@@ -126,7 +126,12 @@ class StationMemory:
                 past.ordered_start_s = now_s
 
     def start_gap_end_s(self, index: int, gap_s: float) -> float:
-        """Until when no start of machine `index` may follow what the others have started or been told to."""
+        """Until when no start of machine `index` may follow what the others have started or been told to.
+
+        Where it has been told to start itself, what the others were told later does not count.
+        """
+        if self.machines[index].ordered_start_s != _NEVER_S:
+            return self.last_start_s + gap_s
         ordered_s = max(
             (past.ordered_start_s for i, past in enumerate(self.machines) if i != index),
             default=float("-inf"),

@@ -174,6 +174,9 @@ class StationReader:
         self._moving_readings: tuple[Reading | None, ...] = (None,) * len(self._moving_tags)
         self._views = [MachineView(None, None, None, None, None, None)] * fleet.count
         self._states = states_of(self._views)
+        self._loaded_kw = tuple(map(_loaded_kw, fleet.machines))
+        # Machines that run and do not say whether they are loaded.
+        self._untold: tuple[int, ...] = ()
 
     def view(self, snapshot: Snapshot) -> StationView:
         """The station's part of this snapshot."""
@@ -188,6 +191,7 @@ class StationReader:
                     # Where running is delivering, a device need not say that it is loaded.
                     loaded = running
                 views[index] = MachineView(running, loaded, *views[index][2:4], ready, tripped)
+            self._untold = tuple(i for i, seen in enumerate(views) if seen.running and seen.loaded is None)
             self._states = states_of(views)
         moving, last = tuple(map(get, self._moving_tags)), self._moving_readings
         if moving != last:
@@ -197,6 +201,8 @@ class StationReader:
                 if power is not last[2 * index] or share is not last[2 * index + 1]:
                     running, loaded, _, _, ready, tripped = seen
                     views[index] = MachineView(running, loaded, _value(power), _value(share), ready, tripped)
+        if self._untold:
+            self._tell_by_power()
         station = self._fleet.station
         return StationView(
             snapshot.at.timestamp(),
@@ -205,6 +211,28 @@ class StationReader:
             tuple(views),
             self._states,
         )
+
+    def _tell_by_power(self) -> None:
+        """A machine that runs and does not say whether it is loaded: its power tells. Without either it is silent:
+        a machine of which nobody knows what it delivers cannot be steered.
+        """
+        views = self._views
+        for index in self._untold:
+            power = views[index].power_kw
+            if power is None:
+                views[index] = views[index]._replace(running=None, loaded=None)
+            else:
+                views[index] = views[index]._replace(running=True, loaded=power >= self._loaded_kw[index])
+        self._states = states_of(views)
+
+
+def _loaded_kw(machine: Machine) -> float:
+    """Half way from unloaded to the least power at which it delivers, [kW]; 0 for a machine that always does."""
+    kind = KINDS[machine.control]
+    if not kind.unloads:
+        return 0.0
+    least_kw = nameplate_curve(machine)[0].power_kw * (kind.closed_share if kind.throttles else 1.0)
+    return 0.5 * (machine.unloaded_power_kw + least_kw)
 
 
 def _value(reading: Reading | None) -> float | None:

@@ -11,11 +11,12 @@ from agent.control.start_price import StartHabit
 from agent.daemon.runtime import StationRuntime
 from agent.domain import Mode
 from agent.savings.kpi import starts_by_minute
-from agent.savings.measured import Floats
+from agent.savings.measured import Flags, Floats
 from agent.store.history import History
 from agent.store.tags import MODE_CODES, starts_habit_tag, usual_demand_tag
 
 _MINUTE_S = 60.0
+_HOUR_MIN = 60
 _WHOLE, _NONE = 0.999, 0.001
 # A habit is what was seen of a working week at least.
 _HABIT_DAYS = 5.0
@@ -23,14 +24,23 @@ _HABIT_DAYS = 5.0
 
 def recall_machines(runtime: StationRuntime, history: History, now: datetime, *, hours_days: int) -> None:
     """Give the station's memory what the store knows of each machine."""
+    modes = history.series(runtime.mode_tag, now - timedelta(seconds=DAY_S), now).values
+    # What the site's own control started wore the motor, and is no reason to starve the plant under ours: it counts
+    # for the hour, which is about heat, and not for the day.
+    theirs = np.isin(modes, [MODE_CODES[Mode.OBSERVE], MODE_CODES[Mode.ADVISE]])
     for index, machine in enumerate(runtime.station.machines.values()):
-        past = past_of(history, machine.tag("running"), now, hours_days=hours_days)
+        past = past_of(history, machine.tag("running"), now, hours_days=hours_days, theirs=theirs)
         if past is not None:
             runtime.control.memory.recall(index, past)
 
 
-def past_of(history: History, running_tag: str, now: datetime, *, hours_days: int) -> Past | None:
-    """Last state, starts of the last day and hours run of the machine; None where the last day is unknown."""
+def past_of(
+    history: History, running_tag: str, now: datetime, *, hours_days: int, theirs: Flags | None = None
+) -> Past | None:
+    """Last state, starts of the last day and hours run of the machine; None where the last day is unknown.
+
+    Of the minutes `theirs`, in which another control had the machine, only the last hour's starts are told.
+    """
     grid = history.series(running_tag, now - timedelta(seconds=DAY_S), now)
     share = grid.values
     known = np.flatnonzero(np.isfinite(share))
@@ -39,7 +49,10 @@ def past_of(history: History, running_tag: str, now: datetime, *, hours_days: in
     begin_s, last = grid.start_at.timestamp(), int(known[-1])
     running = _ends_running(share, last)
     # A minute's starts are dated to its end: the limits they count for then end a little late, never early.
-    starts = np.flatnonzero(starts_by_minute(share[:, None])[:, 0] > 0.0)
+    started = starts_by_minute(share[:, None])[:, 0] > 0.0
+    if theirs is not None:
+        started[:-_HOUR_MIN] &= ~theirs[:-_HOUR_MIN]
+    starts = np.flatnonzero(started)
     other = np.flatnonzero(np.isfinite(share) & ((share < _WHOLE) if running else (share > _NONE)))
     since = begin_s + _MINUTE_S * (other[-1] + 1.0) if len(other) else begin_s
     minutes = history.series(running_tag, now - timedelta(days=hours_days), now).values

@@ -114,9 +114,13 @@ def test_start_that_a_slow_controller_does_not_show_yet_keeps_its_gap_to_the_nex
 
     early = guard(fleet, soon, memory, (RUN, RUN, STOP)).orders
     late = guard(fleet, later, memory, (RUN, RUN, STOP)).orders
+    memory.sent(late, later.at_s)
+    after = guard(fleet, view(14, 6.0, [stopped()] * 3), memory, (RUN, RUN, RUN)).orders
 
     assert [order.run for order in early] == [True, False, False]
     assert [order.run for order in late] == [True, True, False]
+    # The second start does not take back the first, which is still to be seen.
+    assert [order.run for order in after] == [True, True, False]
 
 
 def test_what_the_store_remembers_binds_a_new_process(fleet):

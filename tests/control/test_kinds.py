@@ -64,7 +64,7 @@ def test_a_throttled_machine_that_does_not_say_its_share_counts_as_open(station)
 
 def test_a_start_stop_machine_without_a_loaded_contact_is_loaded_while_it_runs(station):
     plant = changed(station, "start-stop")
-    seen = snapshot(plant, 0, 6.5, [loaded(loaded=None), loaded(loaded=None), stopped()])
+    seen = snapshot(plant, 0, 6.5, [loaded(None, loaded=None), loaded(loaded=None), stopped()])
 
     machines = view_station(fleet_of(plant), seen).machines
 

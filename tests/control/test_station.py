@@ -6,7 +6,7 @@ import pytest
 
 from agent.control.station import Outlook, StationControl
 from agent.domain import Mode
-from tests.control.plant import START, loaded, silent, snapshot, stopped
+from tests.control.plant import START, idle, loaded, silent, snapshot, stopped
 
 SMALL, VSD = 2, 4
 
@@ -80,3 +80,30 @@ def test_without_consent_orders_are_advice(station, mode):
     assert result.mode is Mode(mode)
     assert result.orders is None
     assert result.advice is not None
+
+
+def test_power_tells_whether_a_machine_is_loaded_that_does_not_say(station):
+    control = StationControl(station)
+    # 98 kW loaded, 20 unloaded; the VSD 25 kW at its least speed, 12 unloaded.
+    machines = [loaded(loaded=None), idle(13.0, loaded=None), loaded(40.0, 0.3, loaded=None)]
+
+    found = control.tick(snapshot(station, 0, 6.5, machines)).view
+
+    assert [seen.loaded for seen in found.machines] == [True, False, True]
+    assert found.states.loaded == 0b101
+
+
+def test_machine_that_says_neither_what_it_draws_nor_whether_it_is_loaded_is_handed_back(station):
+    control = StationControl(station)
+    for at_s in range(0, 20, 5):
+        machines = [loaded(loaded=None, power_kw=None), loaded(58.0), loaded(50.0, 0.5)]
+        result = control.tick(snapshot(station, at_s, 6.5 + 0.001 * at_s, machines))
+
+    assert result.orders is not None
+    assert result.orders[0] is None
+    assert result.view.states.silent == 1
+
+    heard = control.tick(snapshot(station, 20, 6.52, [loaded(), loaded(58.0), loaded(50.0, 0.5)]))
+
+    assert heard.view.states.silent == 0
+    assert heard.view.machines[0].loaded

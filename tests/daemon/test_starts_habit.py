@@ -63,3 +63,15 @@ async def test_habit_outlives_the_days_it_was_seen_on(rig):
     await rig.daemon.start()
 
     assert rig.daemon.stations["air"].control.start_price.budget_per_day == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("mode", "starts"), [(Mode.CONTROL, 1), (Mode.ADVISE, 0)])
+async def test_days_limit_counts_our_starts_and_not_those_of_the_control_before(rig, mode, starts):
+    # A small machine that its own switch started a hundred times a day would be held while the plant starves.
+    watched(rig, mode)
+
+    await rig.daemon.start()
+
+    memory = rig.daemon.stations["air"].control.memory.machines[0]
+    assert len(memory.starts_s) == starts
+    assert memory.hours_run_h == pytest.approx(DAYS, rel=0.01)
