@@ -46,8 +46,6 @@ class PresentZone(Part):
 
     heating_degc: list[float | None] = Field(min_length=288, max_length=288)
     cooling_degc: list[float | None] = Field(min_length=288, max_length=288)
-    below_k: float | None = Field(default=None, ge=0, description="Mean below the band with people, then.")
-    above_k: float | None = Field(default=None, ge=0, description="Mean above it.")
 
 
 class HvacModels(Part):

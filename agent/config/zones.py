@@ -241,12 +241,6 @@ class Hvac(Part):
         description="A zone whose temperature is not known is handed back; or, while its device answers, it is kept at "
         "comfort set-points by the calendar, two hours ahead and inside the band by its thermostat's droop.",
     )
-    comfort_left_share: float = Field(
-        default=0.2,
-        ge=0,
-        le=0.5,
-        description="Of the discomfort people lived with before, what a thermostat's swing may leave to save energy; 0: as little as can be.",
-    )
     models: FilePath | None = Field(
         default=None, description="Zone models of `trimload identify`; the agent's own later ones win."
     )

@@ -302,7 +302,6 @@ class HvacRuntime:
                 present=self._memory.present(at, STEPS, STEP_S),
                 error_k=self._memory.error_k,
                 reach=self._memory.reach,
-                ease=self._memory.ease,
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone

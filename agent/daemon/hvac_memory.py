@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,11 +18,10 @@ from agent.config.hvac_models import (
     with_models,
     write_models,
 )
-from agent.config.site import Hvac, Site, Zone
+from agent.config.site import Hvac, Site
 from agent.domain import Mode
 from agent.errors import DataError
 from agent.log import get_logger
-from agent.planner.hvac_ease import Ease, OutOfBand, ease_of, out_of_band
 from agent.planner.hvac_identify import identify, standing_score
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_observer import ZoneEstimate, estimates
@@ -100,13 +99,13 @@ def _own_slots(site: Site, mode: FloatArray, start_at: datetime) -> IntArray:
     return slots
 
 
-def _present(zones: Mapping[str, Zone], past: SitePast, before: HvacModels | None) -> dict[str, PresentZone]:
+def _present(zones: Iterable[str], past: SitePast, before: HvacModels | None) -> dict[str, PresentZone]:
     """The present schedule of each zone; what the past does not show any more is kept from `before`."""
     known = dict(before.present) if before is not None else {}
     if past.own_slots is None:
         return known
     own = past.own_slots >= 0
-    for name, zone in zones.items():
+    for name in zones:
         standing = known.get(name)
         sides: list[list[float | None]] = []
         for seen, kept in (
@@ -118,15 +117,7 @@ def _present(zones: Mapping[str, Zone], past: SitePast, before: HvacModels | Non
                 [old if np.isnan(new) else round(new, 2) for new, old in zip(usual, kept, strict=True)]
             )
         if any(value is not None for side in sides for value in side):
-            lived = out_of_band(zone, past.looks_degc[name], own & (past.occupied[name] > 0.5))
-            if lived is None and standing is not None and standing.below_k is not None:
-                lived = OutOfBand(standing.below_k, standing.above_k or 0.0)
-            known[name] = PresentZone(
-                heating_degc=sides[0],
-                cooling_degc=sides[1],
-                below_k=lived and lived.below_k,
-                above_k=lived and lived.above_k,
-            )
+            known[name] = PresentZone(heating_degc=sides[0], cooling_degc=sides[1])
     return known
 
 
@@ -232,19 +223,6 @@ class HvacMemory:
         return {
             name: self._reach.get(name, UnitReach()) for name, zone in zones.items() if zone.model is not None
         }
-
-    @property
-    def ease(self) -> dict[str, Ease]:
-        """By how much less than its droop each thermostat is told, for what people lived with before."""
-        known = self.models.present if self.models is not None else {}
-        hvac = self.hvac
-        out = {}
-        for name, zone in known.items():
-            model = hvac.zones[name].model
-            if model is not None and zone.below_k is not None and zone.above_k is not None:
-                lived = OutOfBand(zone.below_k, zone.above_k)
-                out[name] = ease_of(model, lived, hvac.comfort_left_share)
-        return out
 
     def lesson(self, history: History, at: datetime) -> Callable[[], None] | None:
         """Fitting as a closed piece of work on values of now; None while none is due."""

@@ -25,7 +25,6 @@ from agent.planner.hvac_case import (
     zone_case,
 )
 from agent.planner.hvac_choice import choose
-from agent.planner.hvac_ease import Ease
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_present import as_held, may_be_sent
@@ -77,8 +76,7 @@ class HvacState:
     contacts say. `base_kw`: what the rest of the site will draw, one value a step, for the demand charge and
     the site's limit. `present`: the set-points that would stand there without the agent, one pair a step;
     a zone of which they are not known is missing. `error_k`: what a zone's model missed on days held back,
-    by lead. `reach`: how much of its unit's capacity each zone was seen to get. `ease`: by
-    how much less than its droop a thermostat is told.
+    by lead. `reach`: how much of its unit's capacity each zone was seen to get.
     """
 
     temp_degc: Mapping[str, float | None]
@@ -90,7 +88,6 @@ class HvacState:
     present: Mapping[str, SetPoints] = field(default_factory=dict)
     error_k: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reach: Mapping[str, UnitReach] = field(default_factory=dict)
-    ease: Mapping[str, Ease] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +193,7 @@ def plan_hvac(
         )
     as_found = found if chosen == "present" else {}
     setpoints = {**fixed, **setpoints}
-    plan = _plan(
-        hvac, at, step_s, setpoints, people, status, notes, reasons, case, course, as_found, state.ease
-    )
+    plan = _plan(hvac, at, step_s, setpoints, people, status, notes, reasons, case, course, as_found)
     costs = {
         name: (round(other.energy_cost, 4), round(other.discomfort_kh, 3))
         for name, (_, other) in candidates.items()
@@ -244,7 +239,6 @@ def _plan(
     case: HvacCase | None,
     course: Course | None,
     as_found: Mapping[str, SetPoints] | None = None,
-    ease: Mapping[str, Ease] | None = None,
 ) -> HvacPlan:
     on = {unit: enabled_steps(hvac, unit, setpoints, people, case, course, step_s) for unit in hvac.units}
     zones: dict[str, tuple[ZoneStep, ...]] = {}
@@ -260,7 +254,7 @@ def _plan(
         foreseen = (
             None if case is None or course is None else planned_air(case, course, hvac.units[zone.unit], name)
         )
-        points = sent(zone, setpoints[name], people[name], foreseen, (ease or {}).get(name, Ease()))
+        points = sent(zone, setpoints[name], people[name], foreseen)
         zones[name] = zone_steps(at, step_s, points, on[zone.unit], why)
     return HvacPlan(
         _plan_id(at),

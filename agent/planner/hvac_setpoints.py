@@ -12,7 +12,6 @@ from agent.config.site import Hvac, Unit, Zone, ZoneModel
 from agent.domain import ZoneStep
 from agent.planner.hvac_case import Course, HvacCase, ZoneCase
 from agent.planner.hvac_droop import PlannedAir, droop_at, ramp_k
-from agent.planner.hvac_ease import Ease
 from agent.planner.hvac_lp import LEAST_KW, PlannedZone, stored_limits
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_schedule import (
@@ -28,21 +27,13 @@ LEAST_HEAT_SHARE = 0.01  # of a unit's capacity; less is rounding
 OCCUPIED_STEP_K = 1.0  # people feel more than this in a quarter of an hour
 ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set-back edge
 LEAST_OFF_S = 1800.0
-NO_EASE = Ease()
 
 
-def sent(
-    zone: Zone,
-    wanted: SetPoints,
-    people: BoolArray,
-    planned: PlannedAir | None = None,
-    ease: Ease = NO_EASE,
-) -> SetPoints:
+def sent(zone: Zone, wanted: SetPoints, people: BoolArray, planned: PlannedAir | None = None) -> SetPoints:
     """The set-points that bring the air where it is wanted.
 
     A thermostat lets the air slip beyond its set-point by a droop that is learned with the zone's model;
-    so much earlier it is told, less what its swing may pass the band with people in (hvac_ease.py); without a
-    plan (`planned`) by all the droop there may be. At the set-back's edges nobody minds the droop, and it saves energy.
+    so much earlier it is told; without a plan (`planned`) by all the droop there may be. At the set-back's edges nobody minds the droop, and it saves energy.
     """
     model = zone.model or ZoneModel(air_kwh_per_k=1.0, ua_kw_per_k=1.0)
     # Where nobody can plan (no temperature, no weather) comfort comes before what a few tenths cost.
@@ -51,8 +42,6 @@ def sent(
     if planned is not None:
         later_heating, later_cooling = ramp_k(model, planned, people)
         of_heating, of_cooling = of_heating - later_heating, of_cooling - later_cooling
-        of_heating = _eased(of_heating, ease.heating_k, people)
-        of_cooling = _eased(of_cooling, ease.cooling_k, people)
     floor, ceiling = setback_limits(zone)
     low, high = wanted.heating_degc, wanted.cooling_degc
     room = np.maximum(0.0, 0.5 * (high - low - LEAST_SPREAD_K))
@@ -62,11 +51,6 @@ def sent(
     cooling = high - np.where(high < ceiling - 0.05, np.minimum(of_cooling, room), 0.0)
     cooling = np.where(high >= coldest, np.maximum(cooling, coldest), high)
     return SetPoints(_tenths(heating), _tenths(np.maximum(cooling, heating + LEAST_SPREAD_K)))
-
-
-def _eased(droop_k: FloatArray, ease_k: float, people: BoolArray) -> FloatArray:
-    """Less of a droop with people in, never so little that a set-point passes the band's edge for it."""
-    return np.where(people, np.minimum(droop_k, np.maximum(droop_k - ease_k, 0.0)), droop_k)
 
 
 def planned_air(case: HvacCase, course: Course, unit: Unit, name: str) -> PlannedAir | None:
