@@ -21,6 +21,8 @@ from agent.savings.measured import MINUTES_PER_HOUR, Flags, Floats, StationMinut
 
 ENTRY_POINTS = "trimload.savings"
 LEAST_DAYS = 7
+# No simulation is believed closer than a power meter of class 0.5 could check it.
+LEAST_ERROR_SHARE = 0.005
 # Fewer days than this do not tell a scale from an offset.
 _DAYS_FOR_OFFSET = 10
 _LEAST_VARIATION = 0.1
@@ -150,6 +152,9 @@ def saving(
     low, high = np.quantile(deviations, (0.5 - 0.5 * CONFIDENCE, 0.5 + 0.5 * CONFIDENCE))
     # A bootstrap of few days is too sure of itself by what Student's t has over the normal distribution.
     low, high = float(low) * _widening(free), float(high) * _widening(free)
+    # Days that resemble each other say nothing of what the fit leaves out once another control drives the machines.
+    least = LEAST_ERROR_SHARE * simulated
+    low, high = min(low, -least), max(high, least)
     if simulated_is == "baseline":
         saved = simulated - measured
         return Saving(saved, saved + low, saved + high, simulated, measured)

@@ -97,6 +97,8 @@ def test_a_past_that_cannot_support_a_model_is_refused_with_what_is_wrong(
 def test_a_column_that_no_tag_is_called_by_leaves_its_zone_without_a_model_and_says_what_was_meant(
     rows, tmp_path, capsys, caplog
 ):
+    caplog.set_level("WARNING", logger="agent")
+
     def misspelt(_: int, row: Row) -> Row:
         return {key.replace("zone_temp", "zone_tmp"): value for key, value in row.items()}
 
