@@ -7,7 +7,6 @@ tuned by search; docs/control.md tells what each step was worth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.control.cycle import pressure_price_per_bar, worthwhile_width_bar
@@ -17,7 +16,7 @@ from agent.control.level import BandLevel
 from agent.control.memory import HOUR_S, StationMemory
 from agent.control.orders import LOADED, STOP, UNLOADED, Order
 from agent.control.surge import Surge
-from agent.control.view import Fleet, StationView
+from agent.control.view import Fleet, StationView, bits_in
 from agent.planner.sets import SetTable, cycle_loss_kw_min
 
 # A rescue start is not taken back before this time.
@@ -385,13 +384,6 @@ class Band:
             else:
                 wishes.append(Order(run=True, load=False, share=share))
         return tuple(wishes)
-
-
-def bits_in(bits: int) -> Iterator[int]:
-    """The machines of a set, lowest first."""
-    while bits:
-        yield (bits & -bits).bit_length() - 1
-        bits &= bits - 1
 
 
 def may_start_or_runs(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:

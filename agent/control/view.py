@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ class Fleet:
         """Full flow [m3/min] of the machines `bits` together."""
         flow = self._flow_of_set.get(bits)
         if flow is None:
-            flow = sum(flow for i, flow in enumerate(self.full_flow) if (bits >> i) & 1)
+            flow = sum(self.full_flow[i] for i in bits_in(bits))
             self._flow_of_set[bits] = flow
         return flow
 
@@ -224,6 +224,13 @@ class StationReader:
             else:
                 views[index] = views[index]._replace(running=True, loaded=power >= self._loaded_kw[index])
         self._states = states_of(views)
+
+
+def bits_in(bits: int) -> Iterator[int]:
+    """The machines of a set, lowest first."""
+    while bits:
+        yield (bits & -bits).bit_length() - 1
+        bits &= bits - 1
 
 
 def _loaded_kw(machine: Machine) -> float:
