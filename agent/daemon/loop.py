@@ -179,7 +179,7 @@ class Daemon:
                 # Weeks of minutes are read: not in a tick that steers.
                 if runtime.mode in (Mode.OBSERVE, Mode.ADVISE):
                     self._learn_habit(runtime, snapshot.at)
-            night_work(list(self.stations.values()), snapshot.at, events)
+            night_work(list(self.stations.values()), self.history, snapshot.at, events)
         if events:
             self.notes += spoken(events)
             self._keep(events, snapshot)

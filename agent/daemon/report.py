@@ -30,6 +30,7 @@ _UPSTREAM = frozenset(
         "production_plan",
         "production_plan_refused",
         "alarm",
+        "header_drift",
         "override_asked",
         "override_ended",
         "clock_set",

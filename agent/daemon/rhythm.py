@@ -14,9 +14,11 @@ import numpy as np
 from apscheduler.triggers.cron import CronTrigger
 
 from agent.control.alarms import Alarm
+from agent.daemon.header_drift import tell_drift
 from agent.daemon.runtime import StationRuntime
 from agent.inference.forecaster import ALARMS, LOSES_AT, Forecaster, QuantileForecast
 from agent.log import get_logger
+from agent.store.history import History
 
 log = get_logger(__name__)
 
@@ -61,30 +63,35 @@ def tell_forecast(runtime: StationRuntime, forecast: QuantileForecast, events: E
     (log.warning if ALARMS & set(forecast.reasons) else log.info)("forecast", **fields)
 
 
-def night_work(runtimes: list[StationRuntime], now: datetime, events: Events) -> None:
-    """Score each station's forecasts of the last weeks."""
+def night_work(runtimes: list[StationRuntime], history: History, now: datetime, events: Events) -> None:
+    """Hold each station's header sensor against its machines' gauges, and score its forecasts of the last weeks."""
     for runtime in runtimes:
-        forecaster, history = runtime.foresight.forecaster, runtime.foresight.history.series()
-        if not isinstance(forecaster, Forecaster) or history is None:
-            continue
-        scores = forecaster.scores(history, now)
-        if scores.judged == 0:
-            continue
-        quality: dict[str, object] = {
-            "station": runtime.station_id,
-            "judged": scores.judged,
-            "pinball_m3_min": round(scores.pinball, 4),
-            "ratio_to_naive": round(scores.pinball / scores.pinball_naive, 4)
-            if scores.pinball_naive
-            else None,
-            "coverage": round(scores.coverage, 4),
-            "bias_m3_min": round(scores.bias, 4),
-            "model_to_naive": _rounded(scores.ratio),
-            "drift": bool(np.isfinite(scores.ratio) and scores.ratio > LOSES_AT),
-            "share_of_model": forecaster.share,
-        }
-        events.append(("forecast_quality", now, quality))
-        (log.warning if quality["drift"] else log.info)("forecast_quality", **quality)
+        drift = tell_drift(runtime, history, now)
+        if drift is not None:
+            events.append(drift)
+        _score_forecasts(runtime, now, events)
+
+
+def _score_forecasts(runtime: StationRuntime, now: datetime, events: Events) -> None:
+    forecaster, past = runtime.foresight.forecaster, runtime.foresight.history.series()
+    if not isinstance(forecaster, Forecaster) or past is None:
+        return
+    scores = forecaster.scores(past, now)
+    if scores.judged == 0:
+        return
+    quality: dict[str, object] = {
+        "station": runtime.station_id,
+        "judged": scores.judged,
+        "pinball_m3_min": round(scores.pinball, 4),
+        "ratio_to_naive": round(scores.pinball / scores.pinball_naive, 4) if scores.pinball_naive else None,
+        "coverage": round(scores.coverage, 4),
+        "bias_m3_min": round(scores.bias, 4),
+        "model_to_naive": _rounded(scores.ratio),
+        "drift": bool(np.isfinite(scores.ratio) and scores.ratio > LOSES_AT),
+        "share_of_model": forecaster.share,
+    }
+    events.append(("forecast_quality", now, quality))
+    (log.warning if quality["drift"] else log.info)("forecast_quality", **quality)
 
 
 def _rounded(value: float) -> float | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 _FORMS = {
     "mode_changed": "{station}: mode {mode}: {why}",
     "alarm": "{station}: alarm {text}",
+    "header_drift": "{station}: header sensor drift: {text}",
     "refusals": "{station}: held back: {text}",
     "command_refused": "{tag} not written: {what}",
     "write_failed": "{tag} not written: {what}",

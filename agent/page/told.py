@@ -33,6 +33,15 @@ def _alarm(fields: Fields) -> Told:
     return Told(_place(fields), f"alarm {text}", "look" if text == "over" else "bad")
 
 
+def _drift(fields: Fields) -> Told:
+    text = str(fields.get("text", ""))
+    return Told(
+        _place(fields),
+        "drift of the header sensor is over" if text == "over" else text,
+        "look" if text == "over" else "bad",
+    )
+
+
 def _mode(fields: Fields) -> Told:
     mode, why = str(fields.get("mode", "")), str(fields.get("why", ""))
     return Told(_place(fields), f"{mode}: {why}" if why else mode, "bad" if mode == "fallback" else "look")
@@ -85,6 +94,7 @@ TELLS: dict[str, Callable[[Fields], Told]] = {
     "note": lambda fields: Told(_place(fields), str(fields.get("text", ""))),
     "refusals": lambda fields: Told(_place(fields), f"held back: {fields.get('text', '')}", "look"),
     "alarm": _alarm,
+    "header_drift": _drift,
     "mode_changed": _mode,
     "mode_wish": _wish,
     "override_asked": _override,

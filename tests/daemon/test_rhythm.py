@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from agent.daemon.rhythm import Nightly, night_work
+from agent.daemon.rhythm import Nightly
 
 
 def nights(timezone: str, start_at: datetime, days: int) -> list[datetime]:
@@ -30,11 +30,3 @@ def test_sleeping_agent_makes_up_for_a_missed_night_once():
     assert nightly.due(datetime(2026, 3, 4, 12, tzinfo=UTC))
     assert not nightly.due(datetime(2026, 3, 4, 12, 1, tzinfo=UTC))
     assert nightly.due(datetime(2026, 3, 5, 4, 17, tzinfo=UTC))
-
-
-def test_night_without_a_judged_forecast_says_nothing():
-    events: list = []
-
-    night_work([], datetime(2026, 3, 1, 4, 17, tzinfo=UTC), events)
-
-    assert not events
