@@ -35,6 +35,10 @@ class CapacityWatch:
         self._well_since_s: float | None = None
         self._alarm: Alarm | None = None
 
+    def use(self, fleet: Fleet) -> None:
+        """Go on with the same machines, of which another flow is known."""
+        self._fleet = fleet
+
     def update(self, view: StationView, memory: StationMemory, demand: Demand | None) -> Alarm | None:
         """The alarm in force after this tick; it stays until the air has sufficed for a minute."""
         now_s = view.at_s

@@ -77,6 +77,10 @@ class Band:
         station = fleet.station
         self._price_per_bar = pressure_price_per_bar(station.pressure_min_bar_g, station.atmosphere_bar)
 
+    def use(self, fleet: Fleet, table: SetTable) -> None:
+        """Go on with the same machines, of which another flow is known."""
+        self.fleet, self._table = fleet, table
+
     def step(
         self, view: StationView, demand: Demand, memory: StationMemory, committed: int, *, dt_s: float
     ) -> Decision:

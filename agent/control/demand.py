@@ -37,11 +37,11 @@ class Demand:
 class DemandEstimator:
     """Mass balance of the receiver: demand = supply - (V / p_atm) dp/dt.
 
-    With a flow meter the meter is used, as long as it agrees with the balance.
+    With a flow meter the meter is used, as long as it agrees with the balance of the nameplates.
     """
 
     def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+        self._fleet = self._plates = fleet
         self._past: deque[tuple[float, float, float]] = deque()
         self._volume_m3 = 0.0
         self._last_s: float | None = None
@@ -56,6 +56,10 @@ class DemandEstimator:
     def meter_doubted(self) -> bool:
         """The flow meter has disagreed with the balance for a quarter of an hour."""
         return self._doubt_s > _METER_DOUBT_S
+
+    def use(self, fleet: Fleet) -> None:
+        """From now on the machines deliver as `fleet` says; a meter is judged by what they were first said to."""
+        self._fleet = fleet
 
     def update(self, view: StationView) -> Demand | None:
         """Take in one tick; None while nothing can be said."""
@@ -79,16 +83,19 @@ class DemandEstimator:
         first_s, first_bar, first_m3 = self._past[0]
         stored_m3 = (view.pressure_bar_g - first_bar) * self._fleet.m3_per_bar
         balance = max((self._volume_m3 - first_m3 - stored_m3) / (now_s - first_s) * 60.0, 0.0)
-        self._filter(view, balance, step_s)
+        by_plates = balance
+        if self._fleet is not self._plates:
+            by_plates = max(balance + self._plates.supply(view) - supply, 0.0)
+        self._filter(view, balance, by_plates, step_s)
         assert self._fast is not None
         return Demand(self._fast, self._slow, supply)
 
-    def _filter(self, view: StationView, balance: float, step_s: float) -> None:
+    def _filter(self, view: StationView, balance: float, by_plates: float, step_s: float) -> None:
         if self._fast is None:
             self._fast = self._slow = self._balance_slow = balance
             return
         slow_gain = 1.0 - math.exp(-step_s / _SLOW_S)
-        self._balance_slow += (balance - self._balance_slow) * slow_gain
+        self._balance_slow += (by_plates - self._balance_slow) * slow_gain
         measured, fast_s = balance, _FAST_S
         meter = view.flow_m3_min
         if meter is None:

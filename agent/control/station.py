@@ -16,6 +16,7 @@ from agent.config.site import Station
 from agent.control.alarms import Alarm, CapacityWatch
 from agent.control.balance import balanced, peers_of
 from agent.control.band import Band
+from agent.control.delivered import Delivered, as_delivered
 from agent.control.demand import Demand, DemandEstimator
 from agent.control.effect import STATION_FAILURES_AN_HOUR, EffectWatch
 from agent.control.gauges import Gauges
@@ -31,7 +32,7 @@ from agent.control.usable import UsableWatch
 from agent.control.view import Fleet, StationReader, StationView, fleet_of
 from agent.domain import Mode, Plan, Refusal, Snapshot
 from agent.planner.lookahead import Lookahead, LookaheadSettings
-from agent.planner.sets import SpreadSettings, build_sets
+from agent.planner.sets import SetTable, SpreadSettings, build_sets
 
 # Machines are chosen anew no sooner than this, even while the chosen ones fall short.
 _RECONSIDER_S = 10.0
@@ -111,24 +112,31 @@ def _expected(now_m3_min: float, steps_s: Sequence[float], outlook: Outlook | No
     ]
 
 
+def _sets_of(fleet: Fleet, tuning: Tuning) -> tuple[SetTable, Lookahead]:
+    """The table of sets of these machines, and the look-ahead over it."""
+    station = fleet.station
+    table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
+    return table, Lookahead(
+        table,
+        [m.full_power_kw for m in fleet.machines],
+        tuning.lookahead,
+        start_s=[m.start_s for m in fleet.machines],
+        unloaded_power_kw=[m.unloaded_power_kw for m in fleet.machines],
+    )
+
+
 class StationControl:
     """Everything that outlives a tick of one station."""
 
     def __init__(self, station: Station, *, tuning: Tuning | None = None) -> None:
         tuning = tuning if tuning is not None else tuning_of(station)
-        self.tuning = tuning
+        self.tuning, self._station = tuning, station
         self.fleet: Fleet = fleet_of(station)
         self._reader = StationReader(self.fleet)
-        self.table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
-        self.lookahead = Lookahead(
-            self.table,
-            [m.full_power_kw for m in self.fleet.machines],
-            tuning.lookahead,
-            start_s=[m.start_s for m in self.fleet.machines],
-            unloaded_power_kw=[m.unloaded_power_kw for m in self.fleet.machines],
-        )
+        self.table, self.lookahead = _sets_of(self.fleet, tuning)
         self.band = Band(self.fleet, self.table)
         self.estimator = DemandEstimator(self.fleet)
+        self.delivered = Delivered(self.fleet)
         self.memory = StationMemory(self.fleet.count)
         self.usable = UsableWatch(self.fleet, self.memory)
         self.effect = EffectWatch(self.fleet)
@@ -205,6 +213,8 @@ class StationControl:
             # What is not believed is not acted on either, not even until the fall-back.
             view = view._replace(pressure_bar_g=None)
         demand = self.estimator.update(view)
+        if self.delivered.see(view, meter_doubted=self.estimator.meter_doubted):
+            notes.append(self._reckon_as_delivered())
         if self.switch.mode is _CONTROL:
             failures = self.effect.check(view, self.memory)
             if failures:
@@ -238,6 +248,21 @@ class StationControl:
             self.memory.sent((None,) * self.fleet.count, now_s)
         notes += decision.reasons
         return self._result(view, demand, verdict.orders, verdict.refusals, notes, alarm, changed=changed)
+
+    def _reckon_as_delivered(self) -> str:
+        """Go on with what the machines were found to deliver, in words too."""
+        shares = self.delivered.shares
+        self.fleet = fleet_of(as_delivered(self._station, shares))
+        self.table, self.lookahead = _sets_of(self.fleet, self.tuning)
+        self.band.use(self.fleet, self.table)
+        self.estimator.use(self.fleet)
+        self.capacity.use(self.fleet)
+        off = ", ".join(
+            f"{name} {100.0 * (share - 1.0):+.0f} %"
+            for name, share in zip(self.fleet.names, shares, strict=True)
+            if share != 1.0
+        )
+        return f"by the flow meter machines deliver other than their nameplates say: {off or 'none any more'}"
 
     def _reserve_if_due(self, view: StationView, demand: Demand, dt_s: float) -> None:
         """How high a trip wants the band to stand now; looked at every few seconds."""

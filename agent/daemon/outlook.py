@@ -231,7 +231,7 @@ class Foresight:
             return None
         return DayAsk(
             self.station_id,
-            self.station,
+            control.fleet.station,
             self.tariff,
             self.timezone,
             machines_now(control, view),
