@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.control.after_trip import TripWatch, may_wait, next_starts
 from agent.control.cycle import pressure_price_per_bar, worthwhile_width_bar
 from agent.control.demand import Demand
 from agent.control.guard import may_start
@@ -21,8 +22,6 @@ from agent.planner.sets import SetTable, cycle_loss_kw_min
 
 # A rescue start is not taken back before this time.
 _RESCUE_HOLD_S = 300.0
-# After a trip the next machines are to refill the net within a minute, not only to carry on; for so long.
-_AFTER_TRIP_S = 300.0
 # Within this of the minimum a rescue starts whatever the slope says.
 _RESCUE_BAR = 0.04
 # So far below it the net has run empty (power failure, too late a start): who only carries on leaves it there.
@@ -61,8 +60,7 @@ class Band:
         self._trim = -1
         self._rescue = 0
         self._rescue_until_s = float("-inf")
-        self._delivering = 0
-        self._trip_until_s = float("-inf")
+        self._trip = TripWatch()
         self._able_m3_min = 0.0
         self._bias_m3_min = 0.0
         self._slow_start = max((m.start_s for m in fleet.machines), default=0.0) >= _SLOW_START_S
@@ -109,16 +107,23 @@ class Band:
         slope = (supply - wanted) / fleet.m3_per_bar
         lead_min = (station.lead_s + dt_s) / 60.0
 
-        self._see_trips(view, loaded)
+        tripped = self._trip.see(view, loaded)
         active = committed | self._rescue_bits(view.at_s)
-        needed = wanted
-        if view.at_s < self._trip_until_s:
+        needed, first = wanted, -1
+        if tripped:
             # What is lost is known at once: no waiting for the slope to show it.
             start_s = self._next_start_s(view) or 0.0
             ahead = pressure + min(slope, 0.0) * (start_s + station.lead_s) / 60.0
             needed += max(0.0, station.pressure_min_bar_g + _RESCUE_BAR - ahead) * fleet.m3_per_bar
+            first, more = next_starts(
+                fleet, view, memory, active=active, wanted_m3_min=wanted, tick_s=max(dt_s, 1.0)
+            )
+            if more >= 0:
+                self._rescue_by(more, view.at_s)
+                reasons.append(f"start of {fleet.names[more]}: the net is full again sooner with it")
         elif pressure < station.pressure_min_bar_g - _EMPTY_BAR:
             needed += (station.pressure_min_bar_g - pressure) * fleet.m3_per_bar
+        active |= self._rescue
         rescued = self._rescue_if_needed(view, memory, active, pressure, needed, starting_lead_s, reasons)
         active = committed | self._rescue_bits(view.at_s)
 
@@ -165,6 +170,11 @@ class Band:
         wishes = self._wishes(
             view, demand, memory, active, want_load, trim, pressure, aim, base_m3_min, relieved=relieved
         )
+        if first >= 0 and wishes[first].run:
+            # Two starts never go together: those that bring less wait for it.
+            wishes = tuple(
+                STOP if i != first and may_wait(view, memory, i) else wish for i, wish in enumerate(wishes)
+            )
         return Decision(wishes, tuple(reasons), slope, rescued)
 
     @property
@@ -277,16 +287,14 @@ class Band:
                 keep |= 1 << trim
         return keep, trim
 
-    def _see_trips(self, view: StationView, loaded: int) -> None:
-        """Note when a machine trips that delivered a tick ago."""
-        if view.states.tripped & self._delivering:
-            self._trip_until_s = view.at_s + _AFTER_TRIP_S
-        self._delivering = loaded
-
     def _rescue_bits(self, now_s: float) -> int:
         if now_s >= self._rescue_until_s:
             self._rescue = 0
         return self._rescue
+
+    def _rescue_by(self, index: int, now_s: float) -> None:
+        self._rescue |= 1 << index
+        self._rescue_until_s = now_s + _RESCUE_HOLD_S
 
     def _rescue_if_needed(
         self,
@@ -319,15 +327,14 @@ class Band:
                 continue
             short = max(wanted - able - fleet.full_flow[index], 0.0)
             cost = fleet.machines[index].full_power_kw + 1000.0 * short
-            if view.at_s < self._trip_until_s and not view.machines[index].running:
+            if self._trip.until_s > view.at_s and not view.machines[index].running:
                 # The floor is about to be passed: the quickest, whatever it costs for five minutes.
                 cost += 1000.0 * fleet.full_flow[index] * fleet.machines[index].start_s / 60.0
             if cost < best_cost:
                 best, best_cost = index, cost
         if best < 0:
             return False
-        self._rescue |= 1 << best
-        self._rescue_until_s = view.at_s + _RESCUE_HOLD_S
+        self._rescue_by(best, view.at_s)
         reasons.append(
             f"rescue start of {fleet.names[best]}: {wanted:.1f} m3/min wanted, {able:.1f} able, "
             f"{pressure:.2f} bar"

@@ -36,7 +36,9 @@ class BandLevel:
 
     def floor_bar(self, *, by_speed: bool) -> float:
         """How far above the minimum the band begins while a VSD trims, or while none does."""
-        return max(self._floors[by_speed], self.reserve_bar)
+        # A VSD holds its aim, so that is what the trip finds; a machine that switches may be at its lowest.
+        reserve = self.reserve_bar - _VSD_AIM_BAR if by_speed else self.reserve_bar
+        return max(self._floors[by_speed], reserve)
 
     def edges(
         self, *, by_speed: bool, surge_bar: float = 0.0, worthwhile_bar: float = 0.0
