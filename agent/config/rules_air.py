@@ -115,6 +115,19 @@ def _band(place: Place, station: Station) -> Iterator[Fault]:
             f"pressure_max_bar_g = {most:g} is above the receiver's {rated:g} bar",
             f"set pressure_max_bar_g = {rated:g} or less, or correct receiver_rated_bar_g (nameplate)",
         )
+    alarm = station.pressure_alarm_bar_g
+    if alarm is not None and alarm <= most:
+        yield Fault(
+            (*place, "pressure_alarm_bar_g"),
+            f"pressure_alarm_bar_g = {alarm:g} is not above pressure_max_bar_g = {most:g}: the band may reach there",
+            f"set it above {most:g}, below what the safety valve opens at, or leave it out",
+        )
+    elif alarm is not None and rated is not None and alarm > rated:
+        yield Fault(
+            (*place, "pressure_alarm_bar_g"),
+            f"pressure_alarm_bar_g = {alarm:g} is above the receiver's {rated:g} bar: nobody would be warned in time",
+            f"set pressure_alarm_bar_g = {rated:g} or less, or correct receiver_rated_bar_g (nameplate)",
+        )
 
 
 def _altitude(site: Site, place: Place, station: Station) -> Iterator[Fault]:

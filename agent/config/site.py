@@ -190,6 +190,13 @@ class Station(Part):
     flow: TagId | None = Field(default=None, description="Flow meter of the net, where there is one.")
     pressure_min_bar_g: float = Field(gt=0, le=45, description="What the plant needs at the header.")
     pressure_max_bar_g: float = Field(gt=0, le=45, description="The band never reaches above.")
+    pressure_alarm_bar_g: float | None = Field(
+        default=None,
+        gt=0,
+        le=45,
+        description="Above it for 20 s the alarm high-pressure is raised. Not set: 0.1 bar above pressure_max_bar_g and "
+        "all local_unload_bar_g, at most receiver_rated_bar_g.",
+    )
     receiver_m3: float = Field(gt=0, le=5000, description="Receivers and pipes together.")
     receiver_rated_bar_g: float | None = Field(default=None, gt=0, description="Nameplate of the receiver.")
     atmosphere_bar: float = Field(default=1.013, gt=0.5, lt=1.1, description="Air pressure on site.")

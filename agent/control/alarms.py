@@ -11,11 +11,11 @@ from agent.control.view import Fleet, StationView
 
 INSUFFICIENT, RESTRICTED = "insufficient-capacity", "restricted-capacity"
 # Short for so long before it is said, well for so long before it is taken back.
-_RAISE_S, _CLEAR_S = 20.0, 60.0
+RAISE_S, CLEAR_S = 20.0, 60.0
 
 
 class Alarm(NamedTuple):
-    """`kind` is one of the two above; `text` names figures and machines."""
+    """`kind` is one of the two above or that of control/high_pressure.py; `text` names figures and machines."""
 
     kind: str
     text: str
@@ -47,15 +47,13 @@ class CapacityWatch:
             self._short_since_s = None
             if self._well_since_s is None:
                 self._well_since_s = now_s
-            if now_s - self._well_since_s >= _CLEAR_S:
+            if now_s - self._well_since_s >= CLEAR_S:
                 self._alarm = None
             return self._alarm
         self._well_since_s = None
         if self._short_since_s is None:
             self._short_since_s = now_s
-        if now_s - self._short_since_s >= _RAISE_S and (
-            self._alarm is None or self._alarm.kind != found.kind
-        ):
+        if now_s - self._short_since_s >= RAISE_S and (self._alarm is None or self._alarm.kind != found.kind):
             self._alarm = found
         return self._alarm
 

@@ -134,6 +134,16 @@ class EffectWatch:
         self._followed = view.states if all_follow else None
         return tuple(notes)
 
+    def defied(self, view: StationView) -> dict[int, str]:
+        """Machines that run or deliver although told not to, and what each was told."""
+        told: dict[int, str] = {}
+        for index, (watch, seen) in enumerate(zip(self._watches, view.machines, strict=True)):
+            if watch.run.value is False and seen.running:
+                told[index] = "stop"
+            elif watch.load.value is False and seen.running and seen.loaded:
+                told[index] = "unload"
+        return told
+
     def sent(self, view: StationView, orders: tuple[Order | None, ...]) -> None:
         """Remember what went out this tick."""
         # A drive's share moves every tick; following is about running and loading.

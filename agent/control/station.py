@@ -21,6 +21,7 @@ from agent.control.demand import Demand, DemandEstimator
 from agent.control.effect import STATION_FAILURES_AN_HOUR, EffectWatch
 from agent.control.gauges import Gauges
 from agent.control.guard import guard
+from agent.control.high_pressure import HighPressureWatch
 from agent.control.hour_peak import HourPeak
 from agent.control.memory import HOUR_S, StationMemory
 from agent.control.mode import JumpWatch, ModeSwitch, StillWatch
@@ -146,7 +147,7 @@ class StationControl:
         self.gauges = Gauges(self.fleet)
         self.start_price = StartPrice(tuning.lookahead.start_min, station.starts_per_day_budget)
         self.time = SteadyTime()
-        self.capacity = CapacityWatch(self.fleet)
+        self.capacity, self.high = CapacityWatch(self.fleet), HighPressureWatch(self.fleet)
         self.hour_peak = HourPeak(station.demand_spread)
         steps_s = tuning.lookahead.steps_s
         self._steps_of_hour = sum(sum(steps_s[:k]) < HOUR_S for k in range(len(steps_s)))
@@ -228,7 +229,9 @@ class StationControl:
         if frozen:
             # It has been looked at for long enough: no second wait on top of the first.
             changed = self.switch.fall_now(now_s, frozen) or changed
-        alarm = self.capacity.update(view, self.memory, demand)
+        # Too much and too little at once there is not; both watch every tick.
+        short = self.capacity.update(view, self.memory, demand)
+        alarm = self.high.update(view, self.effect) or short
         if demand is None or view.pressure_bar_g is None:
             handed_back = (None,) * self.fleet.count
             self.memory.sent(handed_back, now_s)

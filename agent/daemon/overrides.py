@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.control.alarms import INSUFFICIENT, RESTRICTED
 from agent.log import get_logger
 from agent.update.files import write_durably
 from agent.update.local import answer_request, take_requests
@@ -199,7 +200,7 @@ class Overrides:
 
     def _is_short(self, each: Override) -> bool:
         last = self._stations[each.station].last
-        return last is not None and last.alarm is not None
+        return last is not None and last.alarm is not None and last.alarm.kind in (INSUFFICIENT, RESTRICTED)
 
     def _apply(self, each: Override) -> None:
         control = self._stations[each.station].control

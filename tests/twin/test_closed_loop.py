@@ -9,6 +9,7 @@ import pytest
 
 from agent.config.load import load_site
 from agent.config.site import Machine
+from agent.control.alarms import Alarm
 from agent.control.commands import OrderWriter
 from agent.control.station import StationControl
 from agent.domain import Mode, Plan, PlanStatus, PlanStep, Snapshot
@@ -39,6 +40,7 @@ class Loop:
         self.demand, self.at = demand_m3_min, START
         self.pressures: list[float] = []
         self.alive, self.plan = True, None
+        self.alarm: Alarm | None = None
         self.plant.settle(demand_m3_min)
         self.live(600)
         self.pressures.clear()
@@ -48,6 +50,7 @@ class Loop:
             if self.alive:
                 snapshot = Snapshot(self.at, self.wires.readings(self.at))
                 result = self.control.tick(snapshot, self.plan)
+                self.alarm = result.alarm
                 commands = []
                 if result.orders is not None:
                     commands = self.writer.commands(
