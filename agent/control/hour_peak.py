@@ -27,6 +27,14 @@ class Peak(NamedTuple):
     deviation_m3_min: float
 
 
+class HourWander(NamedTuple):
+    """What was learned so far, to be kept over a restart: shares of what was expected, and of how many comparisons."""
+
+    mean_share: float
+    deviation_share: float
+    comparisons: float
+
+
 class HourPeak:
     """Compares what was expected of an hour with what came. `spread`: the demand's relative swing, to begin with."""
 
@@ -44,6 +52,24 @@ class HourPeak:
         """What the expectation last told of grows into, by what was learned."""
         deviation = math.sqrt(max(self._square - self._mean**2, 0.0))
         return Peak(self._expected_m3_min * (1.0 + self._mean), self._expected_m3_min * deviation)
+
+    @property
+    def learned(self) -> HourWander | None:
+        """What the comparisons have taught; None before the first."""
+        if self._seen <= _BEGIN:
+            return None
+        deviation = math.sqrt(max(self._square - self._mean**2, 0.0))
+        return HourWander(self._mean, deviation, min(self._seen, _MEMORY))
+
+    def recall(self, learned: HourWander | None) -> None:
+        """Go on from what was learned before a restart; what cannot have been learned here is left out."""
+        if learned is None or not all(map(math.isfinite, learned)):
+            return
+        mean, deviation, comparisons = learned
+        if abs(mean) > _LARGEST or not 0.0 <= deviation <= _LARGEST or comparisons <= _BEGIN:
+            return
+        self._mean, self._square = mean, mean * mean + deviation * deviation
+        self._seen = int(min(comparisons, _MEMORY))
 
     def see(self, at_s: float, demand_m3_min: float) -> None:
         """Take in a tick's demand."""

@@ -20,7 +20,7 @@ from agent.daemon.outlook import STEP_S, DemandForecast
 from agent.daemon.overrides import Overrides
 from agent.daemon.planned_demand import PlannedDemand
 from agent.daemon.production import ProductionPlan
-from agent.daemon.recall import recall_habit, recall_machines
+from agent.daemon.recall import recall_habit, recall_machines, recall_wander
 from agent.daemon.replanning import plan_event, plan_work, share_a_meter, wants_plan
 from agent.daemon.report import Reporter
 from agent.daemon.rhythm import Nightly, night_work, tell_alarm, tell_forecast
@@ -33,7 +33,7 @@ from agent.inference.model import Model
 from agent.log import get_logger
 from agent.store.history import History
 from agent.store.ledger import Ledger
-from agent.store.tags import MODE_CODES, starts_habit_tag, usual_demand_tag
+from agent.store.tags import MODE_CODES, hour_wander_tags, starts_habit_tag, usual_demand_tag
 
 log = get_logger(__name__)
 
@@ -102,6 +102,8 @@ class Daemon:
                 runtime.foresight.history.load(grid.start_at, [float(v) for v in grid.values])
             recall_machines(runtime, self.history, now, hours_days=self.site.storage.history_days)
             self._learn_habit(runtime, now)
+            days = self.site.storage.history_days
+            runtime.control.hour_peak.recall(recall_wander(runtime, self.history, now, days=days))
         self.overrides.begin(now)
         # Here it stalls nobody; in the loop a long ledger would cost ticks.
         verdict = self.ledger.verify()
@@ -270,6 +272,10 @@ class Daemon:
             starts, usual = starts_habit_tag(runtime.station_id), usual_demand_tag(runtime.station_id)
             derived[starts] = Reading(habit.starts_per_day, Quality.UNCERTAIN, at)
             derived[usual] = Reading(habit.mean_demand_m3_min, Quality.UNCERTAIN, at)
+        wander = control.hour_peak.learned
+        if wander is not None:
+            for tag, value in zip(hour_wander_tags(runtime.station_id), wander, strict=True):
+                derived[tag] = Reading(value, Quality.UNCERTAIN, at)
         if foresight.forecast_due(at_s) and foresight.renew_forecast(at) and foresight.forecast is not None:
             tell_forecast(runtime, foresight.forecast, events, at)
         if not runtime.planning and wants_plan(runtime, result, at):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from agent.control.hour_peak import HourWander
 from agent.control.memory import DAY_S, Past
 from agent.control.start_price import StartHabit
 from agent.daemon.runtime import StationRuntime
@@ -13,7 +14,7 @@ from agent.domain import Mode
 from agent.savings.kpi import starts_by_minute
 from agent.savings.measured import Flags, Floats
 from agent.store.history import History
-from agent.store.tags import MODE_CODES, starts_habit_tag, usual_demand_tag
+from agent.store.tags import MODE_CODES, hour_wander_tags, starts_habit_tag, usual_demand_tag
 
 _MINUTE_S = 60.0
 _HOUR_MIN = 60
@@ -85,6 +86,16 @@ def recall_habit(runtime: StationRuntime, history: History, now: datetime, *, da
     ]
     known = np.flatnonzero(np.isfinite(kept[0]) & np.isfinite(kept[1]))
     return StartHabit(float(kept[0][known[-1]]), float(kept[1][known[-1]])) if len(known) else None
+
+
+def recall_wander(
+    runtime: StationRuntime, history: History, now: datetime, *, days: int
+) -> HourWander | None:
+    """How far an hour's peak passed what was expected, as it was known last; None where nothing was kept."""
+    begin = now - timedelta(days=days)
+    kept = [history.series(tag, begin, now).values for tag in hour_wander_tags(runtime.station_id)]
+    known = np.flatnonzero(np.logical_and.reduce([np.isfinite(values) for values in kept]))
+    return HourWander(*(float(values[known[-1]]) for values in kept)) if len(known) else None
 
 
 def _ends_running(share: Floats, last: int) -> bool:

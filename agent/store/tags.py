@@ -29,6 +29,18 @@ def starts_habit_tag(station_id: str) -> str:
     return f"{station_id}.starts_habit_per_day"
 
 
+def hour_wander_tags(station_id: str) -> tuple[str, str, str]:
+    """How far an hour's peak passes what was expected: mean and deviation [share], and comparisons that taught it.
+
+    Another way of learning it gets another version, so that nobody goes on from numbers that mean something else.
+    """
+    return (
+        f"{station_id}.hour_peak_v1_mean_share",
+        f"{station_id}.hour_peak_v1_deviation_share",
+        f"{station_id}.hour_peak_v1_comparisons",
+    )
+
+
 def usual_demand_tag(station_id: str) -> str:
     """Mean free-air demand on these days, [m3/min]."""
     return f"{station_id}.usual_demand_m3_min"

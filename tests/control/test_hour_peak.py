@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from agent.control.hour_peak import HourPeak
+from agent.control.hour_peak import HourPeak, HourWander
 
 TICK_S = 10.0
 
@@ -69,3 +69,42 @@ def test_clock_that_goes_back_begins_the_comparison_anew():
 
     # Of the 90 nothing is left: 36 assumed swings of 0.05, and one comparison without any.
     assert peak.peak.mean_m3_min == pytest.approx(10.0 * (1.0 + 0.05 * 36 / 37))
+
+
+def test_what_was_learned_goes_on_after_a_restart():
+    before, after = HourPeak(0.05), HourPeak(0.05)
+    days(before, 3.0, lambda at_s: 24.0 if at_s % 3600.0 < 300.0 else 20.0, lambda _: 20.0)
+
+    after.recall(before.learned)
+    after.expect(0.0, 20.0)
+
+    assert after.peak == pytest.approx(before.peak)
+    assert after.learned == pytest.approx(before.learned)
+
+
+def test_nothing_is_learned_before_an_hour_was_compared():
+    peak = HourPeak(0.05)
+
+    days(peak, 1 / 24, lambda _: 20.0, lambda _: 20.0)
+
+    assert peak.learned is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        None,
+        HourWander(math.nan, 0.05, 100.0),
+        HourWander(0.9, 0.05, 100.0),
+        HourWander(0.05, -0.1, 100.0),
+        HourWander(0.05, 0.05, 0.0),
+    ],
+)
+def test_what_cannot_have_been_learned_is_left_out(kept):
+    peak = HourPeak(0.05)
+
+    peak.recall(kept)
+    peak.expect(0.0, 20.0)
+
+    assert peak.learned is None
+    assert peak.peak == pytest.approx((21.0, 1.0))

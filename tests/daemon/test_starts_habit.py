@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from agent.control.hour_peak import HourWander
 from agent.domain import Mode, Quality, Reading, Snapshot
 from agent.store.tags import MODE_CODES
 from tests.daemon.plant_rig import START, Rig
@@ -75,3 +76,18 @@ async def test_days_limit_counts_our_starts_and_not_those_of_the_control_before(
     memory = rig.daemon.stations["air"].control.memory.machines[0]
     assert len(memory.starts_s) == starts
     assert memory.hours_run_h == pytest.approx(DAYS, rel=0.01)
+
+
+async def test_how_far_an_hour_passes_what_was_expected_outlives_a_restart(rig):
+    await rig.daemon.start()
+    peak = rig.daemon.stations["air"].control.hour_peak
+    assert peak.learned is None
+    peak.recall(HourWander(0.07, 0.06, 300.0))
+    await rig.live(180)
+    rig.kill()
+
+    rig.open()
+    await rig.daemon.start()
+
+    learned = rig.daemon.stations["air"].control.hour_peak.learned
+    assert learned == pytest.approx((0.07, 0.06, 300.0), rel=0.01)
