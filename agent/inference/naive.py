@@ -22,6 +22,8 @@ LOOK_BACK_DAYS = 28
 MIN_ORIGINS = 3
 # A rule needs that share of its values before it may compete.
 MIN_RULE_SHARE = 0.6
+# What a rule missed by over so long before an origin is the current level's surprise.
+RECENT_S = 2 * 3600
 # Band half-width at cold start, as a share of the level, when the short history shows less spread than that.
 COLD_SPREAD_SHARE = 0.35
 
@@ -52,15 +54,19 @@ def naive_robust(
     origins = _origins(len(values), per_day, horizon)
     if len(origins) < MIN_ORIGINS:
         return NaiveForecast(_cold(values, step_s, horizon, limits), "cold_start", len(origins))
-    rules = _rule_values(values, kinds, np.append(origins, len(values)), per_day, horizon)
     truth = _truth(values, origins, horizon)
+    # Origins in a gap, or before the meter was there, judge nothing.
+    seen = np.isfinite(truth).any(axis=1)
+    count, origins, truth = len(origins), origins[seen], truth[seen]
+    recent = max(1, RECENT_S // step_s)
+    rules = _rule_values(values, kinds, np.append(origins, len(values)), per_day, recent, horizon)
     best = _choose(rules, truth, values, origins, step_s)
     if best is None:
         return NaiveForecast(_cold(values, step_s, horizon, limits), "cold_start", 0)
     name, fitted, centre = best
     band = _band(truth - fitted, origins, len(values), kinds, per_day)
     quantiles = np.sort(np.clip(centre[:, None] + band, *limits), axis=1)
-    return NaiveForecast(quantiles, name, len(origins))
+    return NaiveForecast(quantiles, name, count)
 
 
 def _origins(length: int, per_day: int, horizon: int) -> NDArray[np.int64]:
@@ -77,10 +83,15 @@ def _truth(values: Array, origins: NDArray[np.int64], horizon: int) -> Array:
 
 
 def _rule_values(
-    values: Array, kinds: NDArray[np.int64], origins: NDArray[np.int64], per_day: int, horizon: int
+    values: Array,
+    kinds: NDArray[np.int64],
+    origins: NDArray[np.int64],
+    per_day: int,
+    recent: int,
+    horizon: int,
 ) -> dict[str, Array]:
-    """Each rule at each origin, [origins, day before + horizon]: the first `per_day` columns lie before the origin."""
-    steps = np.arange(-per_day, horizon)
+    """Each rule at each origin, [origins, recent + horizon]: the first `recent` columns lie before the origin."""
+    steps = np.arange(-recent, horizon)
     parts: list[dict[str, Array]] = []
     # Step h of day d looks back d more days: nothing after the origin may enter. Within one such day a rule's
     # value depends on the target time alone, so it is computed once, not once for every origin that asks.
@@ -88,8 +99,10 @@ def _rule_values(
         part = steps[np.maximum(steps // per_day, 0) == extra_days]
         first, last = int(origins[0] + part[0]), int(origins[-1] + part[-1])
         by_target = _rules_by_target(values, kinds, first, last + 1, per_day, extra_days)
-        place = origins[:, None] + part - first
-        parts.append({name: value[place] for name, value in by_target.items()})
+        starts = origins - origins[0]
+        parts.append(
+            {name: sliding_window_view(value, len(part))[starts] for name, value in by_target.items()}
+        )
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
 
@@ -143,13 +156,13 @@ def _choose(
 ) -> tuple[str, Array, Array] | None:
     """The rule and decay with the smallest mean absolute error: name, its values at past origins, its forecast."""
     per_day = 86_400 // step_s
-    recent = max(1, 2 * 3600 // step_s)
+    recent = max(1, RECENT_S // step_s)
     ends = np.append(origins, len(values))
     before = ends[:, None] + np.arange(-recent, 0)
     last_values = values[before]
     hours = (np.arange(truth.shape[1]) + 1) * step_s / 3600
     # A gap in one rule's values must not make it look good: every rule is scored on the same steps.
-    finite = {name: np.isfinite(fit[:, per_day:]) for name, fit in rules.items()}
+    finite = {name: np.isfinite(fit[:, recent:]) for name, fit in rules.items()}
     usable = [n for n, good in finite.items() if good[-1].mean() >= MIN_RULE_SHARE and good[:-1].any()]
     if not usable:
         return None
@@ -169,8 +182,8 @@ def _choose(
     left = np.empty_like(truth)
     for name in usable:
         fit = rules[name]
-        surprise = np.nan_to_num(_finite_mean(last_values - fit[:, per_day - recent : per_day]))
-        gap = np.where(shared, truth - fit[:-1, per_day:], 0.0)
+        surprise = np.nan_to_num(_finite_mean(last_values - fit[:, :recent]))
+        gap = np.where(shared, truth - fit[:-1, recent:], 0.0)
         for decay_h in DECAYS_H:
             if decay_h > 0:
                 np.multiply(surprise[:-1, None], kept[decay_h], out=left)
@@ -182,7 +195,7 @@ def _choose(
     if best is None:
         return None
     _, name, decay_h, surprise = best
-    corrected = rules[name][:, per_day:] + surprise[:, None] * kept[decay_h]
+    corrected = rules[name][:, recent:] + surprise[:, None] * kept[decay_h]
     centre = corrected[-1]
     known = np.isfinite(centre)
     positions = np.arange(len(centre))
