@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -176,15 +177,18 @@ def _problem(ask: DayAsk) -> StationProblem:
 
 def _plan(ask: DayAsk, problem: StationProblem, result: StationPlanResult, budget: Budget) -> Plan:
     outlook, step_s = ask.outlook, ask.outlook.step_s
+    names = tuple(result.on)
+    on, flow = (zip(*of.values(), strict=True) for of in (result.on, result.flow_m3_min))
+    by_step = zip(outlook.median_m3_min.tolist(), on, flow, strict=True)
     steps = tuple(
         PlanStep(
             at=outlook.first_at + timedelta(seconds=i * step_s),
             duration_s=float(step_s),
-            running=frozenset(m for m, on in result.on.items() if on[i]),
-            flow_m3_min={m: flow[i] for m, flow in result.flow_m3_min.items() if result.on[m][i]},
-            demand_m3_min=float(outlook.median_m3_min[i]),
+            running=frozenset(compress(names, running)),
+            flow_m3_min=dict(compress(zip(names, flows, strict=True), running)),
+            demand_m3_min=demand,
         )
-        for i in range(len(outlook.median_m3_min))
+        for i, (demand, running, flows) in enumerate(by_step)
     )
     return Plan(
         plan_id=f"{ask.name}-{ask.at:%Y%m%dT%H%M%SZ}",
@@ -202,7 +206,7 @@ def _plan(ask: DayAsk, problem: StationProblem, result: StationPlanResult, budge
 
 def _kept(series: Floats, digits: int) -> tuple[float, ...]:
     """The series with as many digits as the ledger keeps, so that a past plan can be made again."""
-    return tuple(round(float(value), digits) for value in series)
+    return tuple([round(value, digits) for value in series.tolist()])
 
 
 def start_cost(machine: Machine, price_per_kwh: float) -> float:

@@ -146,11 +146,12 @@ def time_faults(
     since_min = -state.in_state_min
     starts = [-ago for ago in state.starts_ago_min]
     first_change = True
+    off, wanted = must_off.tolist(), must_on.tolist()
     for step, value in enumerate(on.tolist()):
         now = begin[step]
-        if value and must_off[step]:
+        if value and off[step]:
             yield TimeFault("unavailable", step, 1.0)
-        if not value and must_on[step]:
+        if not value and wanted[step]:
             yield TimeFault("forced", step, 1.0)
         if value == running:
             continue
@@ -166,7 +167,7 @@ def time_faults(
                 yield TimeFault("starts_per_hour", step, float(recent - machine.max_starts_per_hour))
         else:
             wait_min = machine.min_up_min - (now - since_min)
-            if wait_min > _EPS_MIN and not must_off[step]:
+            if wait_min > _EPS_MIN and not off[step]:
                 yield TimeFault("min_up", step, wait_min)
         running = value
         since_min = now

@@ -155,8 +155,11 @@ def _holds(tables: Tables, points: Ints, times: tuple[MachineTimes, ...]) -> _Ho
 
 def longest_hold(tables: Tables, points: Ints) -> int:
     """Most decision points that any machine is held for, at the start or after a switch."""
-    holds = _holds(tables, points, tables.relaxed)
-    after = holds.release - np.arange(len(points))[:, None, None]
+    return _longest_of(_holds(tables, points, tables.relaxed))
+
+
+def _longest_of(holds: _Holds) -> int:
+    after = holds.release - np.arange(len(holds.release))[:, None, None]
     return int(max(after.max(initial=1), holds.initial.max(initial=1)))
 
 
@@ -176,7 +179,7 @@ class PairProgramme:
         swapped = np.concatenate([np.arange(count, 2 * count), np.arange(count)])
         self._swapped = swapped
         self.held = self.holds.release - np.arange(size)[:, None, None]
-        longest = longest_hold(tables, points)
+        longest = _longest_of(self.holds)
         self._patterns: list[tuple[Ints, Ints]] = []
         known: dict[bytes, tuple[Ints, Ints]] = {}
         for t in range(size):
