@@ -1,15 +1,20 @@
 """The day's plan: prices over a clock change, machines that are missing, air that is short."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent.config.load import load_site
 from agent.config.site import Machine, Station, Tariff
 from agent.domain import Plan, PlanStatus, PlanStep
+from agent.planner.budget import Budget
 from agent.planner.day import Beside, DayAsk, DemandOutlook, MachineNow, plan_day, plan_days, start_cost
 from agent.planner.prices import price_grid
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BERLIN = "Europe/Berlin"
 STANDING = MachineNow(running=False, in_state_s=7200.0, starts_ago_s=(), available=True)
 RUNNING = MachineNow(running=True, in_state_s=7200.0, starts_ago_s=(), available=True)
@@ -287,3 +292,23 @@ def test_stations_and_zones_behind_one_meter_all_count():
 
     # 40 kW of the zones and the other station's 26 kW or so.
     assert all(60.0 < kw < 75.0 for kw in north.case["other_load_kw"])
+
+
+@pytest.mark.parametrize("name", ["station_7bar", "carplant_12bar"])
+def test_before_a_month_has_a_peak_the_first_programme_over_sets_gains_already(name):
+    site = load_site(EXAMPLES / name / "site.toml")
+    air = next(iter(site.stations.values()))
+    full = sum(m.full_flow_m3_min for m in air.machines.values())
+    hour = np.arange(96) / 4.0
+    day = full * (0.35 + 0.4 * np.exp(-(((hour - 12.0) / 4.0) ** 2)))
+    now = dict.fromkeys(air.machines, STANDING)
+    one_programme = replace(Budget.quick(), lps=2, sweeps=1)
+
+    greedy, first = (
+        plan(day, air, now, prices=site.tariff, reserve=0.02 * full, budget=budget)
+        for budget in (Budget.greedy_only(), one_programme)
+    )
+
+    # A target of 0 kW, which is what had been paid, made air that is missing cheaper than the charge.
+    assert site.tariff.demand_charge_per_kw > 0.0
+    assert first.cost < 0.99 * greedy.cost
