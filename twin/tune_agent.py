@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.config.site import Site, Station
+from agent.control.start_price import StartHabit
 from twin.baselines.tune import ServiceLimits
 from twin.demand import DemandSeries
 from twin.simulate import Scene, run_agent
@@ -139,7 +140,7 @@ def tune_agent(
     if days < LEAST_DAYS:
         raise ValueError(f"{days} days of demand, {LEAST_DAYS} are needed")
     kept_back = max(3, days // 3)
-    searched, held_out = _cut(demand, 0, days - kept_back), _cut(demand, days - kept_back, days)
+    searched, held_out = cut(demand, 0, days - kept_back), cut(demand, days - kept_back, days)
     now = {key.name: float(getattr(site.stations[station_id], key.name)) for key in KEYS}
     usual = {key.name: float(Station.model_fields[key.name].default) for key in KEYS}
     fixed = [now] if usual == now else [now, usual]
@@ -152,7 +153,7 @@ def tune_agent(
         nonlocal done
         books, daily_kwh = play_agent(site, station_id, true_station, settings, span, seed, step_s)
         done += len(span.values) * span.step_s / DAY_S
-        found = _service(books, limits, daily_kwh)
+        found = service_of(books, limits, daily_kwh)
         if progress is not None:
             progress(min(done / work, 1.0), f"{found.energy_kwh:,.0f} kWh")
         return found
@@ -194,6 +195,8 @@ def play_agent(
     demand: DemandSeries,
     seed: int,
     step_s: float = STEP_S,
+    *,
+    habit: StartHabit | None = None,
 ) -> tuple[Books, tuple[float, ...]]:
     """The agent with `settings` on the twin, without forecast: the books, and the energy of each day [kWh]."""
     tuned = site.stations[station_id].model_copy(update=dict(settings))
@@ -215,10 +218,11 @@ def play_agent(
         true_station=true_station,
         watch=watch,
     )
-    return run_agent(scene, "none", planned=False).books, tuple(daily)
+    return run_agent(scene, "none", planned=False, habit=habit).books, tuple(daily)
 
 
-def _service(books: Books, limits: ServiceLimits, daily_kwh: tuple[float, ...]) -> Service:
+def service_of(books: Books, limits: ServiceLimits, daily_kwh: tuple[float, ...]) -> Service:
+    """How a span went, from its books."""
     days = max(books.elapsed_s / DAY_S, 1e-9)
     return Service(
         energy_kwh=books.energy_corrected_kwh,
@@ -233,7 +237,8 @@ def _service(books: Books, limits: ServiceLimits, daily_kwh: tuple[float, ...]) 
     )
 
 
-def _cut(demand: DemandSeries, first_day: int, end_day: int) -> DemandSeries:
+def cut(demand: DemandSeries, first_day: int, end_day: int) -> DemandSeries:
+    """The whole days from `first_day` until before `end_day`."""
     per_day = round(DAY_S / demand.step_s)
     start_at: datetime = demand.start_at + timedelta(days=first_day)
     return DemandSeries(start_at, demand.step_s, list(demand.values[first_day * per_day : end_day * per_day]))
@@ -244,7 +249,7 @@ def _busiest(demand: DemandSeries, days: int) -> DemandSeries:
     count = len(demand.values) // per_day
     volumes = [sum(demand.values[d * per_day : (d + 1) * per_day]) for d in range(count)]
     first = max(range(max(count - days, 0) + 1), key=lambda d: sum(volumes[d : d + days]))
-    return _cut(demand, first, min(first + days, count))
+    return cut(demand, first, min(first + days, count))
 
 
 def _anywhere(rng: random.Random) -> dict[str, float]:

@@ -21,8 +21,9 @@ from twin.demand import shift_demand
 from twin.make_station import draw_station
 from twin.recording import Recorder, unlike_nameplate
 from twin.simulate import Scene, run_baseline
+from twin.start_budget import StartsBudget, budget_text, watched_habit, weigh_budget
 from twin.station_text import station_text
-from twin.tune_agent import KEYS, Proposal, Service, play_agent, tune_agent
+from twin.tune_agent import KEYS, Proposal, Service, cut, play_agent, tune_agent
 
 # Midnight of a Monday in Berlin.
 START = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
@@ -141,6 +142,82 @@ def test_limits_that_todays_settings_break_too_are_no_reason_against_others():
 
     assert same.rank(now) < now.rank(now) < worse.rank(now)
     assert ServiceLimits().worst_dip_bar == 0.2
+
+
+def test_starts_of_the_weeks_that_were_watched_are_counted(watched):
+    path, state, _ = watched
+    site = load_site(path)
+    with HistoryReader(state / "history.db") as source:
+        minutes = read_minutes(source, "air", site.stations["air"], START, START + timedelta(days=DAYS))
+
+    habit = watched_habit(minutes)
+
+    demand = shift_demand(site.stations["air"], site.site.timezone, START, float(DAYS), SEED)
+    rises = (minutes.running[1:] > 0.5) & (minutes.running[:-1] < 0.5)
+    assert habit is not None
+    assert habit.starts_per_day == pytest.approx(rises.sum() / DAYS, rel=0.02)
+    assert habit.mean_demand_m3_min == pytest.approx(sum(demand.values) / len(demand.values), rel=0.03)
+    assert watched_habit(minutes.between(START, START + timedelta(days=4))) is None
+
+
+def test_fewer_starts_of_another_control_are_weighed_with_their_price(watched):
+    site = load_site(watched[0])
+    days = shift_demand(site.stations["air"], site.site.timezone, START, 1.0, SEED)
+    plant = (site, "air", site.stations["air"], days)
+
+    few = weigh_budget(*plant, {}, theirs_a_day=2.0, whose="the control before", step_s=10.0)
+
+    assert few.within is not None
+    # What it says is what the agent does with that line in site.toml.
+    books, _ = play_agent(*plant[:3], {"starts_per_day_budget": 2.0}, days, 0, 10.0)
+    assert few.within.energy_kwh == pytest.approx(books.energy_corrected_kwh)
+    assert few.within.starts_a_day < 0.9 * few.without.starts_a_day
+    assert few.price_share == pytest.approx(few.within.energy_kwh / few.without.energy_kwh - 1.0)
+
+
+def test_no_budget_is_weighed_where_the_agent_starts_no_more_often(watched):
+    site, found = past(watched)
+    days = cut(found.demand, 7, 8)
+
+    many = weigh_budget(
+        site,
+        "air",
+        found.true_station,
+        days,
+        {},
+        theirs_a_day=60.0,
+        whose="the control before",
+        step_s=STEP_S,
+    )
+
+    assert many.within is None
+    assert not many.proposed
+    assert budget_text(many).endswith("the control before made 60: no budget is proposed")
+
+
+@pytest.mark.parametrize(
+    ("within", "proposed"),
+    [
+        (service(100.4, starts=16.0), True),
+        # It may cost energy: whether that is worth it is the site's to say.
+        (service(102.0, starts=16.0), True),
+        (service(100.4, starts=28.0), False),
+        (service(100.4, starts=16.0, broken=0.1), False),
+    ],
+)
+def test_budget_is_proposed_where_it_takes_starts_away_and_serves_no_worse(within, proposed):
+    found = StartsBudget(14.0, "the control before", 14.0, service(100.0), within)
+
+    assert found.proposed is proposed
+
+
+def test_price_of_a_budget_is_said():
+    found = StartsBudget(14.0, "the control before", 14.0, service(100.0), service(100.4, starts=16.0))
+
+    assert budget_text(found) == (
+        "motor starts: 30 a day, the control before made 14; starts_per_day_budget = 14 brings 16 a day for +0.40 % "
+        "energy on the days kept back"
+    )
 
 
 def test_diff_changes_the_stations_table_and_nothing_else():

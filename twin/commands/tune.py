@@ -25,11 +25,20 @@ from agent.savings.daily import LEAST_COVERAGE
 from agent.savings.measured import MINUTE_S, StationMinutes, read_minutes
 from agent.savings.periods import periods
 from agent.store.reading import HistoryReader
+from twin.baselines.best_file import read_best
 from twin.commands.simulate import one_station
 from twin.counterfactual.machine_fit import fit_balance, fit_machines, fitted_station
 from twin.counterfactual.simulate import filled
 from twin.demand import DemandSeries
-from twin.tune_agent import KEYS, LEAST_DAYS, Proposal, gain_text, tune_agent
+from twin.start_budget import (
+    KEY,
+    StartsBudget,
+    budget_text,
+    sequencer_starts_a_day,
+    watched_habit,
+    weigh_budget,
+)
+from twin.tune_agent import KEYS, LEAST_DAYS, Proposal, cut, gain_text, tune_agent
 
 EXIT_OK, EXIT_BAD_NEWS = 0, 1
 
@@ -42,12 +51,14 @@ _EPILOG = """\
 The last third of the days is kept back from the search. A proposal saves at least 0.5 % there, with the luck of these days
 taken off (90 %, day by day), breaks no limit of service further than the present numbers do (0.1 % of the time below
 minimum, dips of 0.2 bar, six starts an hour and machine), and asks for no more than a fifth more starts.
+Where the control before (or the sequencer of --baseline) starts machines clearly less often than the agent would, its
+starts are proposed as starts_per_day_budget, with the energy that they cost: a budget spares motors and saves nothing.
 
   trimload tune site.toml                          the agent's own state directory
   trimload tune site.toml --state ./state --samples 80
   trimload tune site.toml --history history.db --json
 
-exit codes: 0 a better setting was found; 1 none that holds on the days kept back: keep site.toml; 2 bad input
+exit codes: 0 a better setting or a budget is proposed; 1 none that holds on the days kept back: keep site.toml; 2 bad input
 """
 
 
@@ -90,15 +101,67 @@ def command(argv: Sequence[str]) -> int:
                 task, completed=share, description=f"tuning, {text}"
             ),
         )
+    budget = _budget(site, station_id, past, minutes, proposal, args)
     text = args.site.read_text(encoding="utf-8")
     diff = site_diff(text, station_id, proposal.settings, str(args.site)) if proposal.holds else ""
+    budget_diff = (
+        site_diff(text, station_id, {KEY: budget.budget}, str(args.site))
+        if budget is not None and budget.proposed
+        else ""
+    )
     if args.json:
         sys.stdout.write(
-            json.dumps(_body(station_id, proposal, past, diff), indent=1, allow_nan=False) + "\n"
+            json.dumps(
+                {
+                    **_body(station_id, proposal, past, diff),
+                    "starts_budget": _budget_body(budget, budget_diff),
+                },
+                indent=1,
+                allow_nan=False,
+            )
+            + "\n"
         )
     else:
-        sys.stdout.write("\n".join([*past.notes, *gain_text(proposal), "", *_verdict(proposal, diff)]) + "\n")
-    return EXIT_OK if proposal.holds else EXIT_BAD_NEWS
+        lines = [*past.notes, *gain_text(proposal), "", *_verdict(proposal, diff)]
+        if budget is not None:
+            lines += ["", budget_text(budget), *(["", budget_diff] if budget_diff else [])]
+        sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT_OK if diff or budget_diff else EXIT_BAD_NEWS
+
+
+def _budget(
+    site: Site,
+    station_id: str,
+    past: Past,
+    minutes: StationMinutes,
+    proposal: Proposal,
+    args: argparse.Namespace,
+) -> StartsBudget | None:
+    """The agent's starts beside those of the tuned sequencer, else of the control that was watched; None without either."""
+    station = site.stations[station_id]
+    days = proposal.searched_days + proposal.held_out_days
+    kept_back = cut(past.demand, proposal.searched_days, days)
+    habit = watched_habit(minutes)
+    if args.baseline is not None:
+        whose = f"the sequencer of {args.baseline.name}"
+        theirs = sequencer_starts_a_day(
+            site, station_id, past.true_station, kept_back, read_best(args.baseline, station), seed=args.seed
+        )
+    elif habit is not None:
+        whose, theirs = "the control before", habit.starts_per_day
+    else:
+        return None
+    return weigh_budget(
+        site,
+        station_id,
+        past.true_station,
+        kept_back,
+        proposal.settings if proposal.holds else {},
+        theirs_a_day=theirs,
+        whose=whose,
+        habit=habit,
+        seed=args.seed,
+    )
 
 
 def past_of(site: Site, station_id: str, minutes: StationMinutes, where: str) -> Past:
@@ -176,6 +239,21 @@ def _verdict(proposal: Proposal, diff: str) -> list[str]:
     return [f"worth {gain} saved; nothing was changed. To take it:", "", diff]
 
 
+def _budget_body(budget: StartsBudget | None, diff: str) -> dict[str, object] | None:
+    if budget is None:
+        return None
+    return {
+        "theirs_a_day": budget.theirs_a_day,
+        "whose": budget.whose,
+        "budget": budget.budget,
+        "without": budget.without._asdict(),
+        "within": None if budget.within is None else budget.within._asdict(),
+        "price_share": budget.price_share,
+        "proposed": budget.proposed,
+        "diff": diff,
+    }
+
+
 def _body(station_id: str, proposal: Proposal, past: Past, diff: str) -> dict[str, object]:
     body = asdict(proposal)
     for key in ("now_searched", "best_searched", "now_held_out", "best_held_out"):
@@ -205,6 +283,12 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("--state", type=Path, help="state directory (default: [storage] directory)")
     place.add_argument("--history", type=Path, metavar="FILE", help="a history.db, or a copy of one")
     parser.add_argument("--station", help="which station, where the site has several")
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="BEST.json",
+        help="a sequencer tuned by `trimload tune-baseline`: its starts",
+    )
     parser.add_argument("--samples", type=_samples, default=40, help="settings to try (40)")
     parser.add_argument("--seed", type=int, default=1, help="of the search and of the noise")
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
