@@ -1,7 +1,7 @@
 """What `trip_reserve` and `trip_below_s` cost in energy and buy in a trip, beside the same trip under a cascade.
 
     benchmarks/reserve.py [--days 2] [--seed 100] [--step-s 2] [--below 60,90,150] [--trips 12,20,28,36]
-                          [--trips-12bar 57.8,86.7,101.2] [--instants 1800,1870,1990] [--in-days 0]
+                          [--trips-12bar 57.8,86.7,101.2] [--instants 1800,1870,1990] [--in-days 0] [--in-turn]
 
 Energy: made-up shift demand on both examples, without forecast, with each kind of reserve and without; what it costs
 depends on how often the demand of these days comes near to what would be left after a trip. Trips: the largest
@@ -52,6 +52,9 @@ def main() -> None:
         "--step-s", type=float, default=2.0, help="tick of the energy and of the trips in days"
     )
     parser.add_argument("--in-days", type=int, default=0, help="trips spread over the made-up days")
+    parser.add_argument(
+        "--in-turn", action="store_true", help="trips in days: of each loaded machine in turn"
+    )
     options = parser.parse_args()
     kinds: dict[str, dict[str, object]] = {"as it comes": {}}
     kinds |= {f"trip_below_s = {s}": {"trip_below_s": float(s)} for s in options.below.split(",") if s}
@@ -125,11 +128,11 @@ def _compare_in_days(
     for kind in ("cascade", *kinds):
         run = _run_of(site, None if kind == "cascade" else kinds[kind], level(0.0))
         below, deepest, begin = [], 0.0, 0
-        for mark, counts in zip(marks, carried, strict=True):
+        for turn, (mark, counts) in enumerate(zip(marks, carried, strict=True)):
             run.live(begin, mark, step_s, level)
             begin, lost = mark, copy.deepcopy(run)
             if counts:
-                while not _trip_largest(lost.plant):
+                while not _trip_largest(lost.plant, turn if options.in_turn else 0):
                     lost.live(mark, mark + 1, step_s, level)
                     mark += 1  # noqa: PLW2901 (the copy goes its own way)
                 pressures = lost.live(mark, mark + int(TRACE_S / step_s), step_s, level)
@@ -208,11 +211,12 @@ def _trip(site: Site, demand_m3_min: float, at_s: float, fields: dict[str, objec
     return run.live(tick, tick + int(TRACE_S / TRIP_STEP_S), TRIP_STEP_S, level)
 
 
-def _trip_largest(plant: AirStation) -> bool:
-    """Trip the machine that delivers most; False while none does."""
+def _trip_largest(plant: AirStation, turn: int = 0) -> bool:
+    """Trip the machine that delivers most, or by `turn` one that delivers less; False while none does."""
     loaded = [machine for machine in plant.compressors.values() if machine.loaded]
     if loaded:
-        max(loaded, key=lambda machine: machine.flow_m3_min).trip()
+        loaded.sort(key=lambda machine: -machine.flow_m3_min)
+        loaded[turn % len(loaded)].trip()
     return bool(loaded)
 
 
