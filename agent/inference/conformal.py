@@ -73,7 +73,8 @@ def _shift(error: Array, days: Array) -> Array:
         return np.zeros(3)
     flat = error.reshape(-1, 3)
     flat = flat[np.isfinite(flat[:, 1])]
-    raw = np.array([np.quantile(flat[:, place], level) for place, level in enumerate(QUANTILES)])
+    # Of each column the quantile that it stands for: three of nine, in one call.
+    raw = np.diagonal(np.quantile(flat, QUANTILES, axis=0))
     return np.asarray(np.clip(raw * count / (count + SHRINK_DAYS), -BOUND, BOUND))
 
 
