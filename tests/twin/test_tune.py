@@ -15,13 +15,20 @@ from agent.savings.measured import read_minutes
 from agent.store.history import History
 from agent.store.reading import HistoryReader
 from twin.baselines.configured import configured_baseline
+from twin.baselines.sequencer import SequencerSettings
 from twin.baselines.tune import ServiceLimits
 from twin.commands.tune import command, past_of, site_diff
 from twin.demand import shift_demand
 from twin.make_station import draw_station
 from twin.recording import Recorder, unlike_nameplate
 from twin.simulate import Scene, run_baseline
-from twin.start_budget import StartsBudget, budget_text, watched_habit, weigh_budget
+from twin.start_budget import (
+    StartsBudget,
+    budget_text,
+    sequencer_starts_a_day,
+    watched_habit,
+    weigh_budget,
+)
 from twin.station_text import station_text
 from twin.tune_agent import KEYS, Proposal, Service, cut, play_agent, tune_agent
 
@@ -173,6 +180,19 @@ def test_fewer_starts_of_another_control_are_weighed_with_their_price(watched):
     assert few.within.energy_kwh == pytest.approx(books.energy_corrected_kwh)
     assert few.within.starts_a_day < 0.9 * few.without.starts_a_day
     assert few.price_share == pytest.approx(few.within.energy_kwh / few.without.energy_kwh - 1.0)
+
+
+def test_starts_of_a_tuned_sequencer_are_those_of_its_settings(watched):
+    site = load_site(watched[0])
+    days = shift_demand(site.stations["air"], site.site.timezone, START, 2.0, SEED)
+    plant = (site, "air", site.stations["air"], days)
+
+    hasty, patient = (
+        sequencer_starts_a_day(*plant, SequencerSettings(run_on_s=run_on_s), step_s=10.0)
+        for run_on_s in (60.0, 7200.0)
+    )
+
+    assert 0.0 < patient < hasty
 
 
 def test_no_budget_is_weighed_where_the_agent_starts_no_more_often(watched):
