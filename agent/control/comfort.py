@@ -38,10 +38,14 @@ _RETRY = timedelta(minutes=5)
 
 @dataclass(slots=True)
 class _ZonePast:
-    """Set-points as confirmed and as asked for, each with its instant."""
+    """Set-points as confirmed and as asked for, each with its instant.
+
+    `moved`: when each was last moved by us, handing back too. A device that wants its pauses wants them then as well.
+    """
 
     written: dict[str, tuple[float, datetime]] = field(default_factory=dict)
     asked: dict[str, tuple[float, datetime]] = field(default_factory=dict)
+    moved: dict[str, datetime] = field(default_factory=dict)
     override_until: datetime | None = None
 
 
@@ -127,12 +131,17 @@ class ComfortGuard:
     def wrote(self, tag: str, value: float | None) -> None:
         """A value was written and read back; None: the point was handed back."""
         self._owed.pop(tag, None)
-        if value is None or self._now is None:
+        if self._now is None:
             return
         for name, zone in self._hvac.zones.items():
             if tag in (zone.heating_setpoint, zone.cooling_setpoint):
-                self._past[name].written[tag] = value, self._now
-                self._past[name].asked.pop(tag, None)
+                past = self._past[name]
+                past.moved[tag] = self._now
+                if value is not None:
+                    past.written[tag] = value, self._now
+                    past.asked.pop(tag, None)
+        if value is None:
+            return
         for switch in self._units.values():
             switch.wrote(tag, value, self._now)
         for points in self._plant.values():
@@ -291,10 +300,11 @@ class ComfortGuard:
 
     def _too_soon(self, name: str, tag: str, value: float, pause_s: float, now: datetime) -> bool:
         past = self._past[name]
-        asked, written = past.asked.get(tag), past.written.get(tag)
+        asked, written, moved = past.asked.get(tag), past.written.get(tag), past.moved.get(tag)
         if asked is not None and abs(asked[0] - value) <= _SAME_K and now - asked[1] < _RETRY:
             return True
-        return written is not None and now - written[1] < timedelta(seconds=pause_s)
+        lately = [at for at in (moved, None if written is None else written[1]) if at is not None]
+        return bool(lately) and now - max(lately) < timedelta(seconds=pause_s)
 
     def _switch(
         self,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.config.parts import Point
@@ -174,6 +174,20 @@ def test_site_and_device_that_leave_no_pair_get_no_write_and_a_reason():
     assert "2 K apart" in refusals[0].rule
 
 
+def test_device_that_wants_pauses_gets_them_after_handing_back_too():
+    guard = guard_of(max_step_k=1.0)
+    assert tell(guard, seen(0), step(17.0, 27.0))
+    guard.sensor_fault("hall", seen(1, temp=None))
+    guard.commands(seen(1), {"hall": None}, "p")
+    for tag in (HEAT, COOL):
+        guard.wrote(tag, None)
+
+    assert not [
+        c for c in guard.commands(seen(15), {"hall": step(17.0, 27.0)}, "p")[0] if c.tag in (HEAT, COOL)
+    ]
+    assert [c for c in guard.commands(seen(16), {"hall": step(17.0, 27.0)}, "p")[0] if c.tag in (HEAT, COOL)]
+
+
 # ---- who moved it -----------------------------------------------------------------------------------------
 
 
@@ -191,6 +205,14 @@ TICK = st.tuples(TEMP, SETPOINT, SETPOINT, st.booleans(), st.integers(0, 3), st.
 
 
 @settings(max_examples=150, deadline=None)
+@example(
+    point=None,
+    full=False,
+    left="dead-man",
+    most=1.0,
+    ticks=[(None, 0.0, 0.0, False, 0, 1)] * 4
+    + [(2.0, 0.0, 0.0, False, 1, 1), (None, 0.0, 0.0, False, 0, 1), (5.0, 0.0, 0.0, False, 0, 1)],
+)
 @given(
     point=POINTS,
     full=st.booleans(),
