@@ -34,7 +34,7 @@ _FORGET_S = 8.0 * 3600.0
 _FARTHEST = 0.25
 _LEAST_OF_TOTAL = 0.1
 # Nameplates stand until they are this far off, are believed again within the second, and a share is renewed by the third.
-_WRONG, _RIGHT, _STEP = 0.025, 0.01, 0.015
+_WRONG, _RIGHT, _STEP = 0.035, 0.01, 0.015
 _EVERY_S = 600.0
 # Nothing is believed before so much was seen.
 _BEGIN_S = 300.0
