@@ -14,6 +14,12 @@ _VSD_AIM_BAR = 0.03
 # With a VSD the other machines change when its range ends, not when a wide band is left.
 _VSD_WIDTH_BAR = 0.12
 _HIGHEST_BAR = 0.3
+# For so long after the way of trimming has changed a dip is the doing of the way before: it set the pressure that the
+# dip began from. A sudden rise takes a VSD to its end, and the trim passes on, before the pressure is below.
+_HANDED_ON_S = 60.0
+# That is so where it happens often: so many seconds of such dips are spared, and come back at half of the 0.1 % below
+# that users accept. Where they are seldom the dip teaches whoever trims in it, which costs a calm plant less.
+_SPARED_S, _SPARED_SHARE = 30.0, 0.0005
 # A band that is wide for economy stays this far from the net's highest pressure: unloading takes its seconds.
 _WIDE_MARGIN_BAR = 0.1
 
@@ -26,11 +32,14 @@ class BandLevel:
     unloads, so each has its own. A site that sets `band_adapts = false` keeps its floor.
     """
 
-    __slots__ = ("_floors", "_station", "reserve_bar")
+    __slots__ = ("_by_speed", "_floors", "_handed_on_s", "_spared_s", "_station", "reserve_bar")
 
     def __init__(self, station: Station) -> None:
         self._station = station
         self._floors = [station.band_floor_bar, station.band_floor_bar]
+        self._by_speed: bool | None = None
+        self._handed_on_s = 0.0
+        self._spared_s = _SPARED_S
         # The floor does not stand below this, whatever was learned: what a trip costs, where the site bears none.
         self.reserve_bar = 0.0
 
@@ -69,6 +78,17 @@ class BandLevel:
         station = self._station
         if not station.band_adapts:
             return
+        if by_speed is not self._by_speed:
+            self._handed_on_s = 0.0 if self._by_speed is None else _HANDED_ON_S
+            self._by_speed = by_speed
+        self._handed_on_s = max(self._handed_on_s - dt_s, 0.0)
+        if self._handed_on_s > 0.0 and pressure_bar_g < station.pressure_min_bar_g and not short:
+            if self._spared_s < dt_s:
+                by_speed = not by_speed
+            else:
+                self._spared_s -= dt_s
+        else:
+            self._spared_s = min(self._spared_s + _SPARED_SHARE * dt_s, _SPARED_S)
         floor = self._floors[by_speed]
         if pressure_bar_g >= station.pressure_min_bar_g:
             floor = max(floor - _RISE_BAR_S * _SHARE_BELOW * dt_s, 0.0)

@@ -44,6 +44,31 @@ def test_a_dip_under_a_fixed_trim_leaves_the_vsds_floor():
     assert level.floor_bar(by_speed=True) == pytest.approx(0.08)
 
 
+def bursts(count, every_s):
+    """A VSD trims, a burst takes it to its end, the trim passes on, and 15 s later the pressure is below for 10 s."""
+    level = BandLevel(STATION)
+    for _ in range(count):
+        level.learn(6.36, every_s, by_speed=True, short=False)
+        level.learn(6.32, 15.0, by_speed=False, short=False)
+        level.learn(6.27, 10.0, by_speed=False, short=False)
+    return level
+
+
+def test_dips_that_come_often_after_the_trim_has_passed_on_teach_whoever_set_the_pressure():
+    level = bursts(20, 1800.0)
+
+    # The first four or five are spared: they teach as a single dip does.
+    assert level.floor_bar(by_speed=True) > 0.25
+    assert level.floor_bar(by_speed=False) < 0.2
+
+
+def test_seldom_dips_after_the_trim_has_passed_on_teach_whoever_trims_in_them():
+    level = bursts(5, 8 * HOUR_S)
+
+    assert level.floor_bar(by_speed=True) < 0.08
+    assert level.floor_bar(by_speed=False) == pytest.approx(0.18, abs=0.001)
+
+
 def test_a_dip_for_want_of_a_running_machine_teaches_nothing():
     level = BandLevel(STATION)
 
