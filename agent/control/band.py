@@ -57,6 +57,8 @@ class Band:
         self.fleet = fleet
         self._table = table
         self._loaded: int | None = None
+        # Silent or in local mode: whoever comes back delivering goes on until the band says otherwise.
+        self._away = 0
         self._trim = -1
         self._rescue = 0
         self._rescue_until_s = float("-inf")
@@ -74,6 +76,10 @@ class Band:
         self._cycle_loss_kw_min = tuple(cycle_loss_kw_min(m) for m in fleet.machines)
         station = fleet.station
         self._price_per_bar = pressure_price_per_bar(station.pressure_min_bar_g, station.atmosphere_bar)
+
+    def take_over(self) -> None:
+        """Another has controlled meanwhile: who delivers now goes on."""
+        self._loaded = None
 
     def use(self, fleet: Fleet, table: SetTable) -> None:
         """Go on with the same machines, of which another flow is known."""
@@ -97,7 +103,9 @@ class Band:
             surge_bar=surge_bar,
             worthwhile_bar=self._worthwhile_bar(running & committed or running, demand.slow_m3_min),
         )
-        ordered = loaded if self._loaded is None else self._loaded
+        away, before = view.states.silent | view.states.unready, self._away
+        self._away = away
+        ordered = loaded if self._loaded is None else self._loaded | loaded & before & ~away
         wanted = (
             max(demand.fast_m3_min, demand.slow_m3_min)
             if pressure < aim

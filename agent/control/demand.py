@@ -6,7 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from agent.control.view import Fleet, StationView
+from agent.control.view import Fleet, StationView, bits_in
 
 # Filters of the demand: a fast one for loading, a slow one for choosing machines.
 _FAST_S = 20.0
@@ -50,6 +50,7 @@ class DemandEstimator:
         self._balance_slow = 0.0
         self._doubt_s = 0.0
         self._total = sum(fleet.full_flow)
+        self._silent = 0
         self._near: tuple[float, float] | None = None
 
     @property
@@ -64,6 +65,7 @@ class DemandEstimator:
     def update(self, view: StationView) -> Demand | None:
         """Take in one tick; None while nothing can be said."""
         supply = self._fleet.supply(view)
+        self._see_who_is_back(view)
         if view.pressure_bar_g is None:
             self._past.clear()
             self._last_s = None
@@ -90,12 +92,26 @@ class DemandEstimator:
         assert self._fast is not None
         return Demand(self._fast, self._slow, supply)
 
+    def _see_who_is_back(self, view: StationView) -> None:
+        """What a machine delivered while it was silent was no demand on the others; from now on it is."""
+        silent, before = view.states.silent, self._silent
+        self._silent = silent
+        flow = sum(self._fleet.flow_of(i, view.machines[i]) for i in bits_in(before & ~silent))
+        if not flow or self._fast is None:
+            return
+        self._past.clear()
+        if view.flow_m3_min is None or self.meter_doubted:
+            self._fast, self._slow = self._fast + flow, self._slow + flow
+
     def _filter(self, view: StationView, balance: float, by_plates: float, step_s: float) -> None:
         if self._fast is None:
             self._fast = self._slow = self._balance_slow = balance
             return
         slow_gain = 1.0 - math.exp(-step_s / _SLOW_S)
-        self._balance_slow += (by_plates - self._balance_slow) * slow_gain
+        # What a silent machine delivers is missing in the balance: no meter is judged by that.
+        blind = bool(self._silent)
+        if not blind:
+            self._balance_slow += (by_plates - self._balance_slow) * slow_gain
         measured, fast_s = balance, _FAST_S
         meter = view.flow_m3_min
         if meter is None:
@@ -103,7 +119,9 @@ class DemandEstimator:
         else:
             off = abs(meter - self._balance_slow) > _METER_TRUST_SHARE * max(self._balance_slow, 1.0)
             self._doubt_s = (
-                min(self._doubt_s + step_s, 2 * _METER_DOUBT_S)
+                self._doubt_s
+                if blind
+                else min(self._doubt_s + step_s, 2 * _METER_DOUBT_S)
                 if off
                 else max(self._doubt_s - 2 * step_s, 0.0)
             )

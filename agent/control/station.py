@@ -230,6 +230,8 @@ class StationControl:
             # It has been looked at for long enough: no second wait on top of the first.
             changed = self.switch.fall_now(now_s, frozen) or changed
         # Too much and too little at once there is not; both watch every tick.
+        if changed and self.switch.mode is _CONTROL:
+            self.band.take_over()
         short = self.capacity.update(view, self.memory, demand)
         alarm = self.high.update(view, self.effect) or short
         if demand is None or view.pressure_bar_g is None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from agent.control.demand import DemandEstimator
-from tests.control.plant import loaded, stopped, view
+from tests.control.plant import loaded, silent, stopped, view
 
 MACHINES = [loaded(), stopped(), stopped()]
 
@@ -92,3 +92,22 @@ def test_lost_pressure_keeps_the_last_estimate(fleet):
     after = estimator.update(view(61, None, MACHINES))
 
     assert after.fast_m3_min == before.fast_m3_min
+
+
+def test_meter_is_not_doubted_for_what_a_silent_machine_delivers(fleet):
+    # Handed back, it goes on by its own switch: the balance of the others tells half of what the meter rightly shows.
+    estimator = DemandEstimator(fleet)
+    for at_s in range(2400):
+        estimator.update(view(at_s, 6.5, [loaded(), loaded() if at_s < 60 else silent(), stopped()], 25.0))
+
+    assert not estimator.meter_doubted
+
+
+def test_machine_that_is_no_longer_silent_is_demand_on_the_station_at_once(fleet):
+    estimator = DemandEstimator(fleet)
+    feed(estimator, 1200, lambda _: 6.5, machines=[silent(), loaded(), stopped()])
+    for at_s in range(1200, 1203):
+        demand = estimator.update(view(at_s, 6.5, [loaded(), loaded(), stopped()]))
+
+    assert demand.fast_m3_min == pytest.approx(25.0, abs=0.1)
+    assert demand.slow_m3_min == pytest.approx(25.0, abs=0.1)
