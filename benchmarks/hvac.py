@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from hvac_bound import least_bill
 from hvac_gates import (
     MOST_DISCOMFORT,
     Fallback,
@@ -133,6 +134,8 @@ def _world(scene: Scene, season: str) -> Row:
     static = [run(twin.branch(), scene, rule) for rule in SEARCHED]
     even = _at_most(static, MOST_DISCOMFORT * found.discomfort_kh)
     anyhow = _at_most(static, found.discomfort_kh)
+    even_at_tou = min(even, key=lambda account: _tou(account, scene))
+    least = least_bill(twin.branch(), scene, TIME_OF_USE, programme, even_at_tou.discomfort_kh)
     at_flat = run_agent(twin.branch(), scene, flat, past)
     # The flat run learned by itself; the others are given what it learned, which is the same and saves the time.
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +158,7 @@ def _world(scene: Scene, season: str) -> Row:
         min(a.energy_kwh for a in even),
         at_flat.energy_kwh,
         min(_tou(a, scene) for a in anyhow),
-        min(_tou(a, scene) for a in even),
+        _tou(even_at_tou, scene),
         _tou(at_tou, scene),
         _tou(blind, scene),
         max(
@@ -170,6 +173,9 @@ def _world(scene: Scene, season: str) -> Row:
         dict(models.refused),
         min(a.energy_kwh for a in _at_most(static, at_flat.discomfort_kh)),
         _end_k(found, lost),
+        _demand(even_at_tou),
+        _demand(at_tou),
+        least.total,
         _end_k(held, lost),
     )
 
@@ -243,6 +249,10 @@ def _at_most(accounts: list[Account], discomfort_kh: float) -> list[Account]:
 
 def _tou(account: Account, scene: Scene) -> float:
     return account.cost(TIME_OF_USE, scene.start_at)
+
+
+def _demand(account: Account) -> float:
+    return TIME_OF_USE.demand_charge_per_kw * max(account.power_kw)
 
 
 def _models(site: Site, past: Rows, at: datetime) -> HvacModels:

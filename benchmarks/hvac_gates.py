@@ -41,6 +41,9 @@ class Row(NamedTuple):
     refused: dict[str, str]
     equal_kwh: float | None = None  # of the static set-back that is as comfortable as the agent was
     found_out_k: float | None = None  # at the ends of the same days, under the units' own programme
+    even_demand: float | None = None  # of even_tou, for the peak
+    tou_demand: float | None = None  # of tou
+    least_tou: float | None = None  # the least that any controller could pay, at the discomfort of even_tou
     held_out_k: float | None = None  # likewise, kept at comfort by the agent: [hvac] fallback = "comfort"
 
     @property
@@ -144,6 +147,7 @@ def print_rows(console: Console, rows: list[Row]) -> None:
         "tou EUR",
         "/even",
         "/any",
+        "least",
         "blind",
         "starts",
         "fall-back K",
@@ -166,6 +170,7 @@ def print_rows(console: Console, rows: list[Row]) -> None:
             f"{row.tou:,.0f}",
             f"{_more(row.tou, row.even_tou):+.1f}",
             f"{_more(row.tou, row.any_tou):+.1f}",
+            "" if row.least_tou is None else f"{_more(row.least_tou, row.even_tou):+.1f}",
             f"{_more(row.tou_without_forecast, row.tou):+.1f}",
             f"{100 * row.worst_start_share:.0f}%",
             f"{row.fallback_out_k:.2f}",
@@ -180,6 +185,25 @@ def print_rows(console: Console, rows: list[Row]) -> None:
 
 def _more(value: float, of: float) -> float:
     return 100.0 * (value / of - 1.0) if of > 0 else 0.0
+
+
+def _bills(rows: list[Row]) -> list[tuple[str, bool]]:
+    """What the bills are made of, and how far the best of all could go; no gate of its own."""
+    known = [
+        r for r in rows if r.even_demand is not None and r.tou_demand is not None and r.least_tou is not None
+    ]
+    if not known:
+        return []
+    even = statistics.fmean(100.0 * (r.even_demand or 0.0) / r.even_tou for r in known)
+    mine = statistics.fmean(100.0 * (r.tou_demand or 0.0) / r.tou for r in known)
+    least = [-_more(r.least_tou or 0.0, r.even_tou) for r in known]
+    return [
+        (
+            f"the peak is {even:.0f} % of the even static bill, {mine:.0f} % of the agent's; all known beforehand, with units of "
+            f"any output, would cost {statistics.fmean(least):.1f} % below it (least {min(least):.1f} %): no gate",
+            True,
+        )
+    ]
 
 
 def _gates(rows: list[Row]) -> list[tuple[str, bool]]:
@@ -234,6 +258,7 @@ def _gates(rows: list[Row]) -> list[tuple[str, bool]]:
             f"losing the forecast costs {blind:+.1f} points (worst world {worst_blind:+.1f}); gate 3",
             blind < MOST_LOST_WITHOUT_FORECAST,
         ),
+        *_bills(rows),
         *_fallback_gates(
             max(r.found_out_k or 0.0 for r in rows),
             max(r.fallback_out_k for r in rows),

@@ -92,8 +92,18 @@ def random_hall(rng: random.Random) -> Hall:
     )
 
 
+class Around(NamedTuple):
+    """What a hall meets in one step of 30 s, whatever its unit does. Heat in kW."""
+
+    leak_ua: float
+    outdoor_degc: float
+    shell_air_degc: float
+    air_kw: float
+    mass_kw: float
+
+
 class HallTwin:
-    """One hall in motion: the `ZonePhysics` of a `Hall`."""
+    """One hall in motion: the `ZonePhysics` of a `Hall`. `around` is what it met in the last step."""
 
     def __init__(self, hall: Hall, zone: Zone, unit: UnitTwin, rng: random.Random) -> None:
         self.hall, self.zone, self._unit, self._rng = hall, zone, unit, rng
@@ -104,6 +114,7 @@ class HallTwin:
         self.crowd = 1.0
         self.discomfort_kh = 0.0
         self.neighbours: list[tuple[HallTwin, float]] = []
+        self.around: Around | None = None
         self._door = 0.0
 
     def step(self, outdoor: Conditions, heat_kw: float) -> None:
@@ -124,20 +135,13 @@ class HallTwin:
         facing = max(0.2, math.cos((outdoor.solar_hour - hall.faces_h) / 24.0 * 2.0 * math.pi * 1.5))
         sun_kw = hall.glass_m2 * 0.5 * outdoor.sun_w_m2 * facing / 1000.0
         shell_air = outdoor.temp_degc + hall.roof_sun_k_per_w_m2 * outdoor.sun_w_m2
+        free_kw = work + hall.gain_always_kw + 0.4 * sun_kw
+        self.around = Around(leak, outdoor.temp_degc, shell_air, free_kw, 0.6 * sun_kw)
         to_mass = hall.mass_ua * (self.air_degc - self.mass_degc)
         to_shell = hall.shell_inside_ua * (self.air_degc - self.shell_degc)
         through = hall.shell_outside_ua * (self.shell_degc - shell_air)
         walls = sum(ua * (other.air_degc - self.air_degc) for other, ua in self.neighbours)
-        air_kw = (
-            heat_kw
-            + work
-            + hall.gain_always_kw
-            + 0.4 * sun_kw
-            - to_mass
-            - to_shell
-            + walls
-            + leak * (outdoor.temp_degc - self.air_degc)
-        )
+        air_kw = heat_kw + free_kw - to_mass - to_shell + walls + leak * (outdoor.temp_degc - self.air_degc)
         self.air_degc += h * air_kw / hall.air_kwh_per_k
         self.mass_degc += h * (to_mass + 0.6 * sun_kw) / hall.mass_kwh_per_k
         self.shell_degc += h * (to_shell - through) / hall.shell_kwh_per_k

@@ -302,6 +302,7 @@ class HvacRuntime:
                 present=self._memory.present(at, STEPS, STEP_S),
                 error_k=self._memory.error_k,
                 reach=self._memory.reach,
+                least_draw=self._memory.least_draw,
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone

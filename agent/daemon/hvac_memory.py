@@ -23,6 +23,7 @@ from agent.domain import Mode
 from agent.errors import DataError
 from agent.log import get_logger
 from agent.planner.hvac_identify import identify, standing_score
+from agent.planner.hvac_lumps import LeastDraw, least_draws
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_observer import ZoneEstimate, estimates
 from agent.planner.hvac_past import LOOK_S, STEP_S, SitePast, UnitPast, unit_past
@@ -41,10 +42,12 @@ RETRY = timedelta(days=1)  # while no zone has a model
 REACH_DAYS = 21  # of runs at full output, looked at anew each day
 
 
-def site_past(site: Site, history: History, at: datetime, days: float, *, looks: bool = False) -> SitePast:
+def site_past(
+    site: Site, history: History, at: datetime, days: float, *, looks: bool = False, draws: bool = False
+) -> SitePast:
     """The last `days` of all zones and units; occupancy by contact, by calendar where there is none.
 
-    `looks`: the air within each step as well, for the thermostats' swing.
+    `looks`: the air within each step as well, for the thermostats' swing. `draws`: the units' power likewise.
     """
     hvac = site.hvac or Hvac()
     begin_at = at - timedelta(days=days)
@@ -59,14 +62,13 @@ def site_past(site: Site, history: History, at: datetime, days: float, *, looks:
         due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S).astype(np.float64)
         contact = series(zone.occupied)
         people[name] = np.where(np.isfinite(contact), contact, due)
-    within = {}
-    if looks:
-        a_step = int(STEP_S) // LOOK_S
+
+    def fine(tag: str) -> FloatArray:
         # To the end of the last step, which `at` may lie within: every step has all its looks.
         end_at = outdoor.start_at + timedelta(seconds=steps * STEP_S)
-        for name, zone in hvac.zones.items():
-            fine = history.series(zone.temp, outdoor.start_at, end_at, LOOK_S).values
-            within[name] = fine.reshape(steps, a_step)
+        values = history.series(tag, outdoor.start_at, end_at, LOOK_S).values
+        return values.reshape(steps, int(STEP_S) // LOOK_S)
+
     return SitePast(
         outdoor.values,
         series(hvac.solar),
@@ -75,8 +77,11 @@ def site_past(site: Site, history: History, at: datetime, days: float, *, looks:
         {name: series(zone.cooling_setpoint) for name, zone in hvac.zones.items()},
         people,
         {name: series(unit.power) for name, unit in hvac.units.items() if unit.power is not None},
-        within,
+        {name: fine(zone.temp) for name, zone in hvac.zones.items()} if looks else {},
         _own_slots(site, series(mode_tag("hvac")), outdoor.start_at) if looks else None,
+        {name: fine(unit.power) for name, unit in hvac.units.items() if unit.power is not None}
+        if draws
+        else {},
         _known(series(hvac.wind), series(WEATHER_WIND_TAG)),
     )
 
@@ -169,6 +174,7 @@ class HvacMemory:
         self.models = self._remembered()
         self._tried_at = None if self.models is None else self.models.made_at
         self._reach: dict[str, UnitReach] = {}
+        self.least_draw: dict[str, LeastDraw] = {}
         self._reached_on: date | None = None
 
     def _remembered(self) -> HvacModels | None:
@@ -230,11 +236,11 @@ class HvacMemory:
         if self._tried_at is not None and at - self._tried_at < pause:
             return self._lesson_of_the_day(history, at)
         self._tried_at, self._reached_on = at, at.date()
-        past = site_past(self._site, history, at, LEARNED_DAYS, looks=True)
+        past = site_past(self._site, history, at, LEARNED_DAYS, looks=True, draws=True)
 
         def learn() -> None:
             self.models = learned(self._site, past, self.models, at)
-            self._reach = reaches(self.hvac, past, self._units(past))
+            self._learn_units(past)
             if self._kept is not None:
                 try:
                     write_models(self._kept, self.models)
@@ -251,10 +257,15 @@ class HvacMemory:
 
         def learn() -> None:
             # Read where it is learned: three weeks of fifty zones are seconds, for which no tick may wait.
-            past = site_past(self._site, history, at, REACH_DAYS)
-            self._reach = reaches(self.hvac, past, self._units(past))
+            self._learn_units(site_past(self._site, history, at, REACH_DAYS, draws=True))
 
         return learn
+
+    def _learn_units(self, past: SitePast) -> None:
+        """What units give when all is asked of them, and what they draw when little is."""
+        units = self._units(past)
+        self._reach = reaches(self.hvac, past, units)
+        self.least_draw = least_draws(self.hvac, past, units)
 
     def _units(self, past: SitePast) -> dict[str, UnitPast | None]:
         """What the units did, with the constant loads that were learned and as large as the plan takes them."""

@@ -26,6 +26,7 @@ from agent.planner.hvac_case import (
 )
 from agent.planner.hvac_choice import choose
 from agent.planner.hvac_lp import optimal_course
+from agent.planner.hvac_lumps import UNSEEN, LeastDraw
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_present import as_held, may_be_sent
 from agent.planner.hvac_reach import UnitReach
@@ -37,6 +38,7 @@ from agent.planner.hvac_schedule import (
     occupancy_grid,
     scheduled,
 )
+from agent.planner.hvac_search import by_turns, shaved
 from agent.planner.hvac_setpoints import (
     enabled_steps,
     planned_air,
@@ -76,7 +78,8 @@ class HvacState:
     contacts say. `base_kw`: what the rest of the site will draw, one value a step, for the demand charge and
     the site's limit. `present`: the set-points that would stand there without the agent, one pair a step;
     a zone of which they are not known is missing. `error_k`: what a zone's model missed on days held back,
-    by lead. `reach`: how much of its unit's capacity each zone was seen to get.
+    by lead. `reach`: how much of its unit's capacity each zone was seen to get. `least_draw`: what each unit draws
+    at least while it runs.
     """
 
     temp_degc: Mapping[str, float | None]
@@ -88,6 +91,7 @@ class HvacState:
     present: Mapping[str, SetPoints] = field(default_factory=dict)
     error_k: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reach: Mapping[str, UnitReach] = field(default_factory=dict)
+    least_draw: Mapping[str, LeastDraw] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def plan_hvac(
         # plain schedule would have them.
         near = {n: air for unit in simulate(case, plain).units.values() for n, air in unit.air_degc.items()}
         case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes), near)
-    start = optimum_start(case, people, step_s)
+    start = by_turns(case, optimum_start(case, people, step_s), people)
     candidates = {"plain": (plain, simulate(case, plain)), "start": (start, simulate(case, start))}
     optimum = optimal_course(case)
     status = PlanStatus.OPTIMISED if optimum is not None else PlanStatus.GREEDY
@@ -149,7 +153,7 @@ def plan_hvac(
             for unit in case.units
             for zone in unit.zones
         }
-        candidates["lp"] = (lp, simulate(case, lp))
+        candidates["lp"] = shaved(case, lp, simulate(case, lp))
     else:
         reasons.append("the linear programme gave no result: the best plain schedule is sent")
     zones = {zone.name: zone.zone for unit in case.units for zone in unit.zones}
@@ -367,7 +371,8 @@ def _case(
         if cases:
             someone = np.logical_or.reduce([people[case.name] for case in cases])
             seen = [state.reach[case.name] for case in cases if case.name in state.reach]
-            units.append(unit_case(unit_name, unit, cases, someone, outdoor, seen))
+            least = state.least_draw.get(unit_name, UNSEEN)
+            units.append(unit_case(unit_name, unit, cases, someone, outdoor, seen, least))
     return HvacCase(
         tuple(units),
         outdoor,

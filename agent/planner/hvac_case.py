@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.config.site import Unit, Zone
+from agent.planner.hvac_lumps import UNSEEN, LeastDraw
 from agent.planner.hvac_model import (
     FloatArray,
     ZoneCourseModel,
@@ -25,6 +26,8 @@ from agent.planner.hvac_schedule import BoolArray, SetPoints
 DISCOMFORT_KWH_PER_KH = 20.0
 USUAL_KW = 40.0
 LEAST_PRICE_PER_KWH = 0.05  # so that free energy does not make comfort free
+STORED_K = 0.15  # this far inside the band the air is stored in, not held
+LED_K = 0.1  # in the first quarter hour: a run that goes on moves the air less
 OVER_LIMIT_KWH_PER_KWH = 50.0  # energy above the site's limit, in energy at its price
 
 
@@ -55,6 +58,7 @@ class UnitCase:
     heating_kw: FloatArray
     cooling_electric: FloatArray
     heating_electric: FloatArray
+    least: LeastDraw = UNSEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class UnitCourse:
     weighed_kh: float  # the same, each zone by its weight
     air_degc: Mapping[str, FloatArray]  # at the end of each step
     heat_kw: Mapping[str, FloatArray]  # negative in cooling
+    lump_kw: FloatArray  # what a billing interval may see beyond the mean: a unit that runs draws its least
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ def unit_case(
     people: BoolArray,
     outdoor_degc: FloatArray,
     reaches: Sequence[UnitReach] = (),
+    least: LeastDraw = UNSEEN,
 ) -> UnitCase:
     """A unit's case at the outdoor temperatures of the horizon. `reaches`: what its zones were seen to get."""
     cooling, heating = cooling_capacity_kw(unit, outdoor_degc), heating_capacity_kw(unit, outdoor_degc)
@@ -126,6 +132,7 @@ def unit_case(
         heating,
         1.0 / cooling_cop(unit, outdoor_degc) + fan / np.maximum(cooling, 1e-9) * (cooling > 0),
         1.0 / heating_cop(unit, outdoor_degc) + fan / np.maximum(heating, 1e-9) * (heating > 0),
+        least,
     )
 
 
@@ -240,7 +247,14 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
             heats[name][k] = heat
     discomfort = {zone.name: out_of_band_kh(case, zone, courses[zone.name]) for zone in unit.zones}
     weighed = sum(zone.weight * discomfort[zone.name] for zone in unit.zones)
-    return UnitCourse(power, sum(discomfort.values()), weighed, courses, heats)
+    return UnitCourse(
+        power,
+        sum(discomfort.values()),
+        weighed,
+        courses,
+        heats,
+        _lump_kw(case, unit, power - np.where(unit.people, unit.unit.fan_kw, 0.0), heats, courses),
+    )
 
 
 def _follow_one(case: HvacCase, unit: UnitCase, zone: ZoneCase, points: SetPoints) -> UnitCourse:
@@ -281,8 +295,76 @@ def _follow_one(case: HvacCase, unit: UnitCase, zone: ZoneCase, points: SetPoint
     power = np.where(unit.people, unit.unit.fan_kw, 0.0) + drawn
     discomfort = out_of_band_kh(case, zone, air_degc)
     return UnitCourse(
-        power, discomfort, zone.weight * discomfort, {zone.name: air_degc}, {zone.name: heat_kw}
+        power,
+        discomfort,
+        zone.weight * discomfort,
+        {zone.name: air_degc},
+        {zone.name: heat_kw},
+        _lump_kw(case, unit, drawn, {zone.name: heat_kw}, {zone.name: air_degc}),
     )
+
+
+def _lump_kw(
+    case: HvacCase,
+    unit: UnitCase,
+    coil_kw: FloatArray,
+    heats_kw: Mapping[str, FloatArray],
+    airs_degc: Mapping[str, FloatArray],
+) -> FloatArray:
+    """How much more than its mean a unit may draw in a quarter hour; 0 where no peak is paid. `coil_kw`: without its fan.
+
+    It runs at its least or not at all; and a run, or storing ahead, begins with the heat that brings the air from
+    where it is wanted to where the thermostat, told earlier by its droop, lets go.
+    """
+    lump = np.zeros(coil_kw.size)
+    if case.demand_charge_per_kw <= 0:
+        return lump
+    total = sum(heats_kw.values(), lump)
+    if unit.least != UNSEEN:
+        least = np.where(total > 0, unit.least.heating_kw, unit.least.cooling_kw)
+        lump = np.where(coil_kw > 0, np.maximum(least - coil_kw, 0.0), 0.0)
+    beyond_kw = np.zeros(coil_kw.size)
+    for zone in unit.zones:
+        heat = heats_kw[zone.name]
+        for k in _begun(zone, heat, airs_degc[zone.name], unit.people).nonzero()[0].tolist():
+            beyond_kw[k] += _swing_k(zone, heats=heat[k] > 0) / zone.model.air_of_kw[k]
+    if beyond_kw.any():
+        capacity = np.where(total > 0, unit.heating_kw, unit.cooling_kw)
+        electric = np.where(total > 0, unit.heating_electric, unit.cooling_electric)
+        more = np.minimum(beyond_kw, np.maximum(capacity - np.abs(total), 0.0)) * electric
+        lump = np.maximum(lump, more)
+    return np.asarray(lump, dtype=np.float64)
+
+
+def _begun(zone: ZoneCase, heat_kw: FloatArray, air_degc: FloatArray, people: BoolArray) -> BoolArray:
+    """Steps in which a run begins, or with people in the air is led further into the band than it has to be.
+
+    Held at the band's edge with people in, it swings about what is wanted, and no run begins so.
+    """
+    runs = heat_kw != 0.0
+    inside = np.where(heat_kw > 0, air_degc - zone.low_degc, zone.high_degc - air_degc)
+    led = runs & (~people | (inside > STORED_K))
+    before = np.empty_like(led)
+    before[1:] = led[:-1] & (heat_kw[1:] * heat_kw[:-1] > 0)
+    toward = 1.0 if heat_kw[0] > 0 else -1.0
+    before[0] = bool(people[0]) and toward * (air_degc[0] - zone.air_degc) < LED_K
+    return np.asarray(led & ~before, dtype=np.bool_)
+
+
+def _swing_k(zone: ZoneCase, *, heats: bool) -> float:
+    """From where the air is wanted to the far end of a thermostat's swing, [K]."""
+    model = zone.zone.model
+    assert model is not None
+    if heats:
+        return max(model.heating_droop_k + model.heating_swing_k, 0.0)
+    return max(model.cooling_droop_k + model.cooling_swing_k, 0.0)
+
+
+def metered_kw(case: HvacCase, courses: Mapping[str, UnitCourse]) -> FloatArray:
+    """What the billing intervals will see of the site: the mean, and the units' lumps, which come as they like."""
+    mean = case.base_kw + sum((course.power_kw for course in courses.values()), np.zeros(case.base_kw.size))
+    lumps = sum((course.lump_kw**2 for course in courses.values()), np.zeros(case.base_kw.size))
+    return np.asarray(mean + np.sqrt(lumps), dtype=np.float64)
 
 
 def out_of_band_kh(case: HvacCase, zone: ZoneCase, air_degc: FloatArray) -> float:
@@ -296,7 +378,9 @@ def cost_of(case: HvacCase, courses: Mapping[str, UnitCourse]) -> Course:
     power = case.base_kw + sum((course.power_kw for course in courses.values()), np.zeros(case.base_kw.size))
     hvac = power - case.base_kw
     money = float(hvac @ case.price_per_kwh) * case.step_h
-    money += case.demand_charge_per_kw * max(0.0, float(power.max(initial=0.0)) - case.peak_so_far_kw)
+    if case.demand_charge_per_kw > 0:
+        peak_kw = float(metered_kw(case, courses).max(initial=0.0))
+        money += case.demand_charge_per_kw * max(0.0, peak_kw - case.peak_so_far_kw)
     if case.limit_kw is not None:
         excess = np.maximum(power - case.limit_kw, 0.0)
         money += case.over_limit_per_kwh * float(excess.sum()) * case.step_h

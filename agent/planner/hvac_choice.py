@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.planner.hvac_case import Course, HvacCase, UnitCase, ZoneCase
+from agent.planner.hvac_case import Course, HvacCase, UnitCase, ZoneCase, metered_kw
 from agent.planner.hvac_model import FloatArray
 
 MARGIN = 0.02  # of the standing schedule's money, at least
@@ -100,13 +100,9 @@ def _error_at(case: HvacCase, error_k: Mapping[str, float]) -> FloatArray:
     return np.asarray(np.interp(lead_h, hours, kelvin), dtype=np.float64)
 
 
-def _total_kw(case: HvacCase, course: Course) -> FloatArray:
-    return case.base_kw + sum((unit.power_kw for unit in course.units.values()), np.zeros(case.base_kw.size))
-
-
 def _peak_step(case: HvacCase, course: Course) -> int:
-    return int(np.argmax(_total_kw(case, course)))
+    return int(np.argmax(metered_kw(case, course.units)))
 
 
 def _over_peak_kw(case: HvacCase, course: Course) -> float:
-    return float(_total_kw(case, course).max()) - case.peak_so_far_kw
+    return float(metered_kw(case, course.units).max()) - case.peak_so_far_kw

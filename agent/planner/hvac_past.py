@@ -50,6 +50,8 @@ class SitePast:
     looks_degc: Mapping[str, FloatArray] = field(default_factory=dict)
     # [n]: slots of hvac_present.py, -1 where the agent wrote the set-points; None: not asked for.
     own_slots: NDArray[np.int64] | None = None
+    # [n, looks in a quarter hour]: power of a unit, which a run of some minutes does not fill.
+    looks_kw: Mapping[str, FloatArray] = field(default_factory=dict)
     wind_m_s: FloatArray | None = None  # [n]; None: neither a sensor nor a provider tells
 
     @property

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agent.config.site import Zone
-from agent.planner.hvac_case import HvacCase, UnitCase, cost_of, follow
+from agent.planner.hvac_case import HvacCase, UnitCase, ZoneCase, cost_of, follow
 from agent.planner.hvac_schedule import BoolArray, SetPoints, block_starts, brought_forward, scheduled
 
 LONGEST_START_S = 4 * 3600.0
 # Tried one after the other where the longest so far is the best: floors that heat, and frost.
 FURTHER_STARTS_S = (5 * 3600.0, 6 * 3600.0, 8 * 3600.0, 10 * 3600.0)
+# More zones than that have every second lead tried, then the two beside the best: there is no time for all.
+MANY_ZONES = 12
 
 
 def starting(zone: Zone, people: BoolArray, lead_steps: int) -> SetPoints:
@@ -26,13 +28,19 @@ def optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: float
     Searched by the unit's own cost; the demand charge sees all units only in the final comparison.
     """
     chosen: dict[str, SetPoints] = {}
-    leads = [*range(round(LONGEST_START_S / step_s) + 1), *(round(s / step_s) for s in FURTHER_STARTS_S)]
+    longest = round(LONGEST_START_S / step_s)
+    apart = 1 if sum(len(unit.zones) for unit in case.units) <= MANY_ZONES else 2
+    leads = [*range(0, longest + 1, apart), *(round(s / step_s) for s in FURTHER_STARTS_S)]
     for unit in case.units:
         mine = {zone.name: starting(zone.zone, zone.wanted, 0) for zone in unit.zones}
         for zone in unit.zones:
             comfort = people[zone.name].copy()
             for first in block_starts(people[zone.name]):
-                comfort = _best_lead(case, unit, mine, zone.name, zone.zone, comfort, first, leads)
+                lead = _best_lead(case, unit, mine, zone, comfort, first, leads)
+                if apart > 1 and 0 < lead < longest:
+                    near = (lead, lead - 1, lead + 1)
+                    lead = _best_lead(case, unit, mine, zone, comfort, first, near)
+                comfort[max(0, first - lead) : first] = True  # from now on, where people come sooner
             mine[zone.name] = scheduled(zone.zone, comfort)
         chosen.update(mine)
     return chosen
@@ -42,23 +50,23 @@ def _best_lead(
     case: HvacCase,
     unit: UnitCase,
     mine: Mapping[str, SetPoints],
-    name: str,
-    zone: Zone,
+    zone: ZoneCase,
     comfort: BoolArray,
     first: int,
     leads: Sequence[int],
-) -> BoolArray:
-    best, best_cost, longest_is_best = comfort, np.inf, True
+) -> int:
+    """The cheapest of `leads`, in steps, for people that come at `first`; `comfort` as it is held otherwise."""
+    best, best_cost, longest_is_best = 0, np.inf, True
     for lead in leads:
         if lead * case.step_h * 3600.0 > LONGEST_START_S and not longest_is_best:
             break
         tried = comfort.copy()
-        tried[max(0, first - lead) : first] = True  # from now on, where people come sooner
-        course = follow(case, unit, {**mine, name: scheduled(zone, tried)})
+        tried[max(0, first - lead) : first] = True
+        course = follow(case, unit, {**mine, zone.name: scheduled(zone.zone, tried)})
         cost = cost_of(case, {unit.name: course}).cost
         longest_is_best = cost < best_cost - 1e-9
         if longest_is_best:
-            best, best_cost = tried, cost
+            best, best_cost = lead, cost
         if lead >= first:
             break
     return best
