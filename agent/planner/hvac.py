@@ -38,7 +38,7 @@ from agent.planner.hvac_schedule import (
     occupancy_grid,
     scheduled,
 )
-from agent.planner.hvac_search import by_turns, shaved
+from agent.planner.hvac_search import shaved
 from agent.planner.hvac_setpoints import (
     enabled_steps,
     planned_air,
@@ -143,7 +143,7 @@ def plan_hvac(
         # plain schedule would have them.
         near = {n: air for unit in simulate(case, plain).units.values() for n, air in unit.air_degc.items()}
         case = _case(hvac, tariff, state, forecast, outdoor, people, price, step_s, set(notes), near)
-    start = by_turns(case, optimum_start(case, people, step_s), people)
+    start = optimum_start(case, people, step_s)
     candidates = {"plain": (plain, simulate(case, plain)), "start": (start, simulate(case, start))}
     optimum = optimal_course(case)
     status = PlanStatus.OPTIMISED if optimum is not None else PlanStatus.GREEDY

@@ -1,4 +1,4 @@
-"""Local search after rounding: where a peak costs, starts take turns and the set-points about the peak give way.
+"""Local search after rounding: where a peak costs, the heating set-points about the peak give way.
 
 The linear programme spreads heat as no thermostat can give it, and rounding to tenths of a kelvin lifts its peak over
 the one that was paid. Here single moves are tried on the set-points themselves, each with what the intervals will see
@@ -20,16 +20,12 @@ from agent.planner.hvac_case import (
     cost_of,
     follow,
     metered_kw,
-    simulate,
 )
 from agent.planner.hvac_lp import stored_limits
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_schedule import (
     LEAST_SPREAD_K,
-    BoolArray,
     SetPoints,
-    block_starts,
-    scheduled,
     setback_limits,
 )
 
@@ -38,38 +34,7 @@ MOST_UNITS = 6  # that draw most at the peak; the others can do little about it
 MOVE_K = (0.1, 0.3)
 AHEAD_STEPS = 4
 LEAST_GAIN = 1e-6
-LEADS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
 MOST_ZONES = 12  # beyond, they even each other out, and the time is not there
-
-
-def by_turns(
-    case: HvacCase, start: Mapping[str, SetPoints], people: Mapping[str, BoolArray]
-) -> dict[str, SetPoints]:
-    """Starts before people moved so that the site's peak is cheapest, one zone after the other."""
-    chosen = dict(start)
-    zones = [(unit, zone) for unit in case.units for zone in unit.zones]
-    if case.demand_charge_per_kw <= 0 or not 1 < len(zones) <= MOST_ZONES:
-        return chosen
-    course = simulate(case, chosen)
-    for unit, zone in zones:
-        for first in block_starts(people[zone.name]):
-            if metered_kw(case, course.units)[: first + 1].max() <= case.peak_so_far_kw:
-                continue
-            for lead in LEADS:
-                if lead > first:
-                    break
-                points = scheduled(zone.zone, _begun(zone, chosen[zone.name], people[zone.name], first, lead))
-                course, chosen = _kept(case, course, chosen, unit, zone, points)
-    return chosen
-
-
-def _begun(zone: ZoneCase, points: SetPoints, people: BoolArray, first: int, lead: int) -> BoolArray:
-    """When comfort is held: as now, but for the coming of people at `first`, before which it begins `lead` steps."""
-    comfort = people | (points.heating_degc > setback_limits(zone.zone)[0] + 0.05)
-    in_before = np.flatnonzero(people[:first])
-    comfort[in_before[-1] + 1 if in_before.size else 0 : first] = False
-    comfort[first - lead : first] = True
-    return np.asarray(comfort, dtype=np.bool_)
 
 
 def shaved(

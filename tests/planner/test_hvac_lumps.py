@@ -1,4 +1,4 @@
-"""What a billing interval sees of a unit that turns down only so far, and starts that take turns under a peak."""
+"""What a billing interval sees of a unit that turns down only so far, and set-points that give way about a peak."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from agent.planner.hvac_case import HvacCase, follow, metered_kw, simulate, unit
 from agent.planner.hvac_lumps import LeastDraw, least_draws
 from agent.planner.hvac_past import SitePast, UnitPast
 from agent.planner.hvac_schedule import brought_forward, scheduled
-from agent.planner.hvac_search import by_turns, shaved
-from agent.planner.hvac_start import optimum_start
+from agent.planner.hvac_search import shaved
 
 STEPS = 96
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -145,30 +144,6 @@ def test_energy_is_paid_as_before_and_lumps_only_where_a_peak_is():
 
     assert free.energy_cost == pytest.approx(same.energy_cost)
     assert lumpy.energy_cost >= smooth.energy_cost
-
-
-def test_two_halls_under_one_peak_start_one_after_the_other():
-    case = case_of(2, least_kw=20.0, outdoor=10.0, now=16.0)
-    people = {"z0": PEOPLE, "z1": PEOPLE}
-    at_once = optimum_start(case, people, 900.0)
-
-    turned = by_turns(case, at_once, people)
-
-    before, after = simulate(case, at_once), simulate(case, turned)
-    peaks = [metered_kw(case, course.units)[:25].max() for course in (before, after)]
-    assert after.cost < before.cost
-    assert peaks[1] < 0.95 * peaks[0]
-    assert after.discomfort_kh <= before.discomfort_kh + 0.5
-    # Comfort with people in is in nobody's gift.
-    for name in people:
-        assert turned[name].heating_degc[PEOPLE].min() == pytest.approx(20.0)
-
-
-def test_without_a_demand_charge_starts_are_left_as_they_are():
-    case = case_of(2, demand_charge=0.0, now=16.0)
-    start = plain(case)
-
-    assert by_turns(case, start, {"z0": PEOPLE, "z1": PEOPLE}) == start
 
 
 def test_moves_about_a_peak_never_cost_more_and_keep_set_points_apart():
