@@ -14,7 +14,8 @@ from agent.clock import cpu_s, elapsed_s
 from agent.config.site import Site, Station
 from agent.control.commands import OrderWriter
 from agent.control.start_price import StartHabit
-from agent.control.station import StationControl, Tuning
+from agent.control.station import StationControl
+from agent.control.tuning import Tuning
 from agent.daemon.known import known_ahead
 from agent.daemon.outlook import DemandForecast, DemandHistory, Foresight, site_forecaster
 from agent.daemon.planned_demand import PlannedDemand

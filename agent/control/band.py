@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agent.control.after_trip import TripWatch, may_wait, next_starts
 from agent.control.cycle import pressure_price_per_bar, worthwhile_width_bar
 from agent.control.demand import Demand
-from agent.control.guard import may_start
+from agent.control.guard import may_start, may_start_or_runs
 from agent.control.level import BandLevel
 from agent.control.memory import HOUR_S, StationMemory
 from agent.control.orders import LOADED, STOP, UNLOADED, Order
@@ -403,11 +403,3 @@ class Band:
             else:
                 wishes.append(Order(run=True, load=False, share=share))
         return tuple(wishes)
-
-
-def may_start_or_runs(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:
-    """Whether the machine can help: it runs, or it may be started."""
-    seen = view.machines[index]
-    if seen.running is None or seen.tripped:
-        return False
-    return bool(seen.running) or may_start(fleet, view, memory, index)

@@ -174,3 +174,11 @@ def _text(order: Order) -> str:
 
 def _instant(at_s: float | None) -> datetime | None:
     return None if at_s is None or not math.isfinite(at_s) else datetime.fromtimestamp(at_s, UTC)
+
+
+def may_start_or_runs(fleet: Fleet, view: StationView, memory: StationMemory, index: int) -> bool:
+    """Whether the machine can help: it runs, or it may be started."""
+    seen = view.machines[index]
+    if seen.running is None or seen.tripped:
+        return False
+    return bool(seen.running) or may_start(fleet, view, memory, index)

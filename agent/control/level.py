@@ -32,7 +32,7 @@ class BandLevel:
     unloads, so each has its own. A site that sets `band_adapts = false` keeps its floor.
     """
 
-    __slots__ = ("_by_speed", "_floors", "_handed_on_s", "_spared_s", "_station", "reserve_bar")
+    __slots__ = ("_by_speed", "_floors", "_handed_on_s", "_spared_s", "_station", "reserve_bar", "unseen_bar")
 
     def __init__(self, station: Station) -> None:
         self._station = station
@@ -42,6 +42,8 @@ class BandLevel:
         self._spared_s = _SPARED_S
         # The floor does not stand below this, whatever was learned: what a trip costs, where the site bears none.
         self.reserve_bar = 0.0
+        # The net may stand this far below what the sensor shows: half of a coarse one's step. No dip within it is seen.
+        self.unseen_bar = 0.0
 
     def floor_bar(self, *, by_speed: bool) -> float:
         """How far above the minimum the band begins while a VSD trims, or while none does."""
@@ -62,6 +64,8 @@ class BandLevel:
         if not station.band_adapts:
             reserve = worthwhile_bar = 0.0
         low = station.pressure_min_bar_g + max(self.floor_bar(by_speed=by_speed), reserve)
+        if station.band_adapts:
+            low += self.unseen_bar
         width = min(station.band_width_bar, _VSD_WIDTH_BAR) if by_speed else station.band_width_bar
         high = min(low + width, station.pressure_max_bar_g)
         if not by_speed:

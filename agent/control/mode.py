@@ -22,6 +22,8 @@ _SHORTEST_FROZEN_S, _LONGEST_FROZEN_S = 20.0, 600.0
 _LIVE_HALF_LIFE_S = 900.0
 # Where ticks are slow a repetition or two is chance, however long they take.
 _LEAST_REPEATS = 5
+# A sensor whose smallest move, of so many, is this has no digits in which a pressure that is held could be seen to live.
+_COARSE_BAR, _LEAST_MOVES = 0.04, 5
 
 # A pressure that jumps: what machines deliver beyond their nameplates, the air that a burst pipe takes in
 # multiples of all machines' flow, and a sensor's noise. After a longer pause between two looks nothing is said.
@@ -175,10 +177,20 @@ class StillWatch:
         self._since_s = 0.0
         self._repeats = 0
         self._longest_s = _LIVE_STRETCH_S
+        self._moves = 0
+        self._smallest_move_bar = float("inf")
+
+    @property
+    def coarse_bar(self) -> float:
+        """The step in which a coarse sensor moves; 0 for a fine one, and while too little was seen."""
+        known = self._moves >= _LEAST_MOVES and self._smallest_move_bar >= _COARSE_BAR
+        return self._smallest_move_bar if known else 0.0
 
     @property
     def limit_s(self) -> float:
         """The value counts as frozen once it has stood still for this long."""
+        if self.coarse_bar:
+            return _LONGEST_FROZEN_S
         return min(max(_FROZEN_TIMES * self._longest_s, _SHORTEST_FROZEN_S), _LONGEST_FROZEN_S)
 
     def frozen(self, still_s: float) -> bool:
@@ -195,5 +207,7 @@ class StillWatch:
             kept_s = self._longest_s * 0.5 ** (stretch_s / _LIVE_HALF_LIFE_S)
             # One long stretch may have been a frozen sensor: it counts for no more than twice the longest.
             self._longest_s = max(kept_s, min(stretch_s, 2.0 * self._longest_s))
+            self._moves += 1
+            self._smallest_move_bar = min(self._smallest_move_bar, abs(value - self._value))
         self._value, self._since_s, self._repeats = value, now_s, 0
         return 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -29,11 +29,10 @@ from agent.control.orders import Order
 from agent.control.reserve import trip_reserve_bar
 from agent.control.start_price import StartPrice
 from agent.control.steady import SteadyTime
+from agent.control.tuning import Tuning, sets_of, tuning_of
 from agent.control.usable import UsableWatch
 from agent.control.view import Fleet, StationReader, StationView, fleet_of
 from agent.domain import Mode, Plan, Refusal, Snapshot
-from agent.planner.lookahead import Lookahead, LookaheadSettings
-from agent.planner.sets import SetTable, SpreadSettings, build_sets
 
 # Machines are chosen anew no sooner than this, even while the chosen ones fall short.
 _RECONSIDER_S = 10.0
@@ -41,27 +40,6 @@ _RECONSIDER_S = 10.0
 _CONTROL = Mode.CONTROL
 # What a trip would take is looked at anew this often.
 _RESERVE_EVERY_S = 10.0
-
-
-class Tuning(NamedTuple):
-    """What a search on the site's twin may change; the defaults need no search."""
-
-    spread: SpreadSettings = SpreadSettings()
-    lookahead: LookaheadSettings = LookaheadSettings()
-    commit_every_s: float = 60.0
-    keep_s: float = 300.0
-
-
-def tuning_of(station: Station) -> Tuning:
-    """As the site's file says.
-
-    Where a machine takes minutes to deliver, no start answers the demand's swing within them: the chosen
-    machines must carry it, so capacity is checked with the spread on top.
-    """
-    lookahead = LookaheadSettings(start_min=station.start_cost_min)
-    if max((m.start_s for m in station.machines.values()), default=0.0) >= 0.5 * lookahead.steps_s[0]:
-        lookahead = replace(lookahead, margin=station.demand_spread)
-    return Tuning(spread=SpreadSettings(spread=station.demand_spread), lookahead=lookahead)
 
 
 class Outlook(NamedTuple):
@@ -113,19 +91,6 @@ def _expected(now_m3_min: float, steps_s: Sequence[float], outlook: Outlook | No
     ]
 
 
-def _sets_of(fleet: Fleet, tuning: Tuning) -> tuple[SetTable, Lookahead]:
-    """The table of sets of these machines, and the look-ahead over it."""
-    station = fleet.station
-    table = build_sets(station, tuning.spread, band_bar=station.band_width_bar)
-    return table, Lookahead(
-        table,
-        [m.full_power_kw for m in fleet.machines],
-        tuning.lookahead,
-        start_s=[m.start_s for m in fleet.machines],
-        unloaded_power_kw=[m.unloaded_power_kw for m in fleet.machines],
-    )
-
-
 class StationControl:
     """Everything that outlives a tick of one station."""
 
@@ -134,7 +99,7 @@ class StationControl:
         self.tuning, self._station = tuning, station
         self.fleet: Fleet = fleet_of(station)
         self._reader = StationReader(self.fleet)
-        self.table, self.lookahead = _sets_of(self.fleet, tuning)
+        self.table, self.lookahead = sets_of(self.fleet, tuning)
         self.band = Band(self.fleet, self.table)
         self.estimator = DemandEstimator(self.fleet)
         self.delivered = Delivered(self.fleet)
@@ -239,6 +204,7 @@ class StationControl:
             self.memory.sent(handed_back, now_s)
             self.effect.sent(view, handed_back)
             return self._result(view, demand, None, (), notes, alarm, changed=changed)
+        self.band.level.unseen_bar = 0.5 * self.still.coarse_bar
         self._reserve_if_due(view, demand, dt_s)
         self._commit_if_due(view, demand, snapshot, plan, look_ahead, notes)
         assert self._committed is not None
@@ -258,7 +224,7 @@ class StationControl:
         """Go on with what the machines were found to deliver, in words too."""
         shares = self.delivered.shares
         self.fleet = fleet_of(as_delivered(self._station, shares))
-        self.table, self.lookahead = _sets_of(self.fleet, self.tuning)
+        self.table, self.lookahead = sets_of(self.fleet, self.tuning)
         self.band.use(self.fleet, self.table)
         self.estimator.use(self.fleet)
         self.capacity.use(self.fleet)

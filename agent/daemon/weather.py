@@ -12,7 +12,7 @@ from agent.config.site import Hvac
 from agent.domain import Quality, Reading, Snapshot
 from agent.log import get_logger
 from agent.planner.hvac import WeatherForecast
-from agent.planner.weather import Chosen, Kind, averaged, choose, value_at, wind_share
+from agent.planner.weather import Chosen, Kind, choose, value_at, wind_share
 from agent.store.history import History
 from agent.store.tags import WEATHER_AGE_TAG, WEATHER_CODES, WEATHER_TAG, WEATHER_WIND_TAG
 from agent.weather.reading import Forecast
@@ -34,8 +34,6 @@ class WeatherDesk:
         self._hvac = hvac
         self._max_age_h = hvac.weather.max_age_h if hvac.weather is not None else MAX_AGE_H
         self._rows: dict[str, Sequence[tuple[datetime, float]]] = {}
-        # The mean of the issues before the latest, and when the last of them was issued.
-        self._before: tuple[datetime | None, dict[str, Sequence[tuple[datetime, float]]]] = (None, {})
         self._issued_at: datetime | None = None
         self._origin = ""
         self._chosen: Chosen = _UNKNOWN
@@ -67,7 +65,7 @@ class WeatherDesk:
             WEATHER_WIND_TAG: "wind",
         }
         rows = {kinds[tag]: rows for tag, rows in series.items() if tag in kinds}
-        self._take(at, rows, "outside simulator")
+        self._take(at, {**self._rows, **rows}, "outside simulator")
 
     def forecast(
         self, snapshot: Snapshot, history: History, events: Events, *, steps: int, step_s: float
@@ -96,16 +94,7 @@ class WeatherDesk:
     ) -> None:
         if self._issued_at is not None and issued_at < self._issued_at:
             return
-        if self._issued_at is None or issued_at > self._issued_at:
-            self._before = (self._issued_at, dict(self._rows))
-        # The same issue again, or more of it, does not count twice.
-        before_at, before = self._before
-        hours = 0.0 if before_at is None else (issued_at - before_at).total_seconds() / 3600.0
-        kinds: tuple[Kind, ...] = ("outdoor_temp", "solar", "wind")
-        new: dict[str, Sequence[tuple[datetime, float]]] = {
-            kind: averaged(kind, before.get(kind, ()), rows[kind], hours) for kind in kinds if kind in rows
-        }
-        self._rows, self._issued_at, self._origin = {**self._rows, **new}, issued_at, origin
+        self._rows, self._issued_at, self._origin = dict(rows), issued_at, origin
 
     def _choose(
         self, kind: Kind, tag: str | None, snapshot: Snapshot, history: History, steps: int, step_s: float

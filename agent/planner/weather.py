@@ -6,7 +6,6 @@ last value (beyond 1-2 h) and the same hour yesterday at every lead (docs/hvac.m
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,12 +30,6 @@ _LEAST_SUN_W_M2 = 60.0  # below this a share of the sun says nothing
 # A forecast this far from the local sensor is of another place or in another unit.
 WRONG_PLACE_K = 12.0
 LONGEST_GAP_S = 3 * 3600.0
-# What comes anew each hour jumps by its own errors: a mean of the last issues is nearer than the last one alone
-# (lagged averages, Hoffman and Kalnay 1983), and plans made from it do not turn back and forth.
-BELIEVED_AFTER_H = 3.0
-NEWS_K = (
-    6.0  # a larger jump of the temperature is other weather, or an issue that was wrong: no mean of the two
-)
 
 
 class Chosen(NamedTuple):
@@ -107,21 +100,6 @@ def _provided(
     if now is not None and abs(now - grid[0]) > WRONG_PLACE_K:
         return None, f"the forecast is {abs(now - grid[0]):.0f} K away from the local sensor"
     return corrected(grid, now, step_s=step_s), ""
-
-
-def averaged(kind: Kind, before: Rows, issued: Rows, hours: float) -> list[tuple[datetime, float]]:
-    """A new issue, `hours` after the one before, on the mean of those before; where that does not reach it stands alone.
-
-    One of an hour ago still counts for seven tenths, one of a quarter of a day ago for an eighth.
-    """
-    share = 1.0 - math.exp(-max(hours, 0.0) / BELIEVED_AFTER_H)
-    out = []
-    for at, value in issued:
-        old = value_at(before, at) if before else None
-        if old is None or (kind == "outdoor_temp" and abs(value - old) > NEWS_K):
-            old = value
-        out.append((at, old + share * (value - old)))
-    return out
 
 
 def own_forecast(

@@ -42,6 +42,27 @@ def test_coarse_sensor_earns_a_longer_limit():
     assert watch.limit_s == 120.0
 
 
+def test_sensor_of_tenths_may_stand_still_for_ten_minutes_and_one_of_hundredths_may_not():
+    tenths, hundredths = StillWatch(), StillWatch()
+
+    for at_s in range(300):
+        tenths.still_s(at_s, 6.5 + 0.1 * (at_s // 30 % 2))
+        hundredths.still_s(at_s, 6.5 + 0.01 * (at_s // 30 % 2))
+
+    assert tenths.coarse_bar == pytest.approx(0.1)
+    assert hundredths.coarse_bar == 0.0
+    assert (tenths.limit_s, hundredths.limit_s) == (600.0, pytest.approx(90.0))
+
+
+def test_few_large_moves_make_no_coarse_sensor():
+    watch = StillWatch()
+
+    for at_s in range(90):
+        watch.still_s(at_s, 6.5 + 0.1 * (at_s // 30 % 2))
+
+    assert watch.coarse_bar == 0.0
+
+
 def test_one_long_stretch_no_more_than_doubles_the_limit():
     watch = StillWatch()
     watch.still_s(0, 6.5)

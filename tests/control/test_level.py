@@ -115,3 +115,13 @@ def test_what_others_do_to_the_pressure_teaches_nothing():
 
     assert loop.control.switch.mode is Mode.FALLBACK
     assert [loop.control.band.level.floor_bar(by_speed=s) for s in (False, True)] == before
+
+
+def test_band_stands_half_a_step_of_a_coarse_sensor_higher_unless_the_site_keeps_its_floor():
+    steered, kept = BandLevel(STATION), BandLevel(STATION.model_copy(update={"band_adapts": False}))
+    before = [level.edges(by_speed=False) for level in (steered, kept)]
+
+    steered.unseen_bar = kept.unseen_bar = 0.05
+
+    assert steered.edges(by_speed=False) == pytest.approx([edge + 0.05 for edge in before[0]])
+    assert kept.edges(by_speed=False) == before[1]

@@ -146,21 +146,3 @@ def test_an_outside_simulator_may_tell_the_wind_of_a_site_that_has_no_sensor_of_
 
     assert weather.wind_m_s == pytest.approx([7.0] * 96)
     assert desk.readings(NOW)["hvac.weather_wind_m_s"].value == 7.0
-
-
-def test_the_same_issue_asked_for_again_does_not_count_twice(desk, history):
-    def told(at: datetime, degc: float) -> Forecast:
-        rows = tuple((at + k * HOUR, degc) for k in range(48))
-        return Forecast(at, at, "https://weather.example/v1", {"outdoor_temp": rows})
-
-    desk.take(told(NOW, 22.0))
-    desk.take(told(NOW + HOUR, 24.0))
-    snapshot = Snapshot(NOW + HOUR, {})
-    once = desk.forecast(snapshot, history, [], steps=96, step_s=900.0).temp_degc
-    for _ in range(5):
-        desk.take(told(NOW + HOUR, 24.0))
-    again = desk.forecast(snapshot, history, [], steps=96, step_s=900.0).temp_degc
-
-    # 0.28 of the way from 22 to 24, as often as it comes.
-    assert once[10] == pytest.approx(22.0 + 2.0 * 0.283, abs=0.01)
-    assert again == pytest.approx(once)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.planner.weather import (
-    averaged,
     choose,
     corrected,
     on_grid,
@@ -198,32 +197,3 @@ def test_a_value_between_rows_is_on_their_line_and_unknown_in_gaps():
     assert value_at(rows, AT + 5 * HOUR) is None
     assert value_at(rows, AT + 10 * HOUR) is None
     assert value_at([], AT) is None
-
-
-def test_issues_that_jump_each_hour_are_believed_by_their_mean():
-    """An error that each issue draws anew for all its rows, of 1 K: what is left of it after a day of issues."""
-    rng = np.random.default_rng(3)
-    mean: list[tuple[datetime, float]] = []
-    left = []
-    for hour in range(400):
-        issued = [(AT + (hour + k) * HOUR, 20.0 + error) for error in [rng.normal()] for k in range(37)]
-        mean = averaged("outdoor_temp", mean, issued, 1.0)
-        left.append(mean[12][1] - 20.0)
-
-    # One of an hour ago counts 0.72 as much: sd = sqrt((1 - 0.72) / (1 + 0.72)) = 0.41.
-    assert np.std(left[24:]) == pytest.approx(0.41, abs=0.08)
-
-
-def test_a_new_issue_after_half_a_day_stands_almost_alone_and_beyond_the_old_one_alone():
-    before, issued = rows_of(20.0, 24), [(AT + k * HOUR, 24.0) for k in range(12, 49)]
-
-    rows = averaged("outdoor_temp", before, issued, 12.0)
-
-    assert rows[0][1] == pytest.approx(24.0, abs=0.06)  # e to the minus four of 2.8 K
-    assert rows[-1] == (AT + 48 * HOUR, 24.0)
-
-
-def test_an_issue_that_was_wrong_by_far_does_not_linger_in_the_next():
-    wrong, right = rows_of(68.0, 48), rows_of(20.0, 48)
-
-    assert averaged("outdoor_temp", wrong, right, 1.0) == right
