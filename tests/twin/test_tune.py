@@ -205,14 +205,15 @@ def test_no_budget_is_weighed_where_the_agent_starts_no_more_often(watched):
         found.true_station,
         days,
         {},
-        theirs_a_day=60.0,
+        # With looks a minute apart the agent starts 75 times on this day; nobody starts as often as this.
+        theirs_a_day=300.0,
         whose="the control before",
         step_s=STEP_S,
     )
 
     assert many.within is None
     assert not many.proposed
-    assert budget_text(many).endswith("the control before made 60: no budget is proposed")
+    assert budget_text(many).endswith("the control before made 300: no budget is proposed")
 
 
 @pytest.mark.parametrize(
