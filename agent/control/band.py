@@ -14,8 +14,10 @@ from agent.control.cycle import pressure_price_per_bar, worthwhile_width_bar
 from agent.control.demand import Demand
 from agent.control.guard import may_start, may_start_or_runs
 from agent.control.level import BandLevel
-from agent.control.memory import HOUR_S, StationMemory
+from agent.control.memory import StationMemory
 from agent.control.orders import LOADED, STOP, UNLOADED, Order
+from agent.control.released import Released, let_go
+from agent.control.speed import SpeedBias
 from agent.control.surge import Surge
 from agent.control.view import Fleet, StationView, bits_in
 from agent.planner.sets import SetTable, cycle_loss_kw_min
@@ -26,18 +28,9 @@ _RESCUE_HOLD_S = 300.0
 _RESCUE_BAR = 0.04
 # So far below it the net has run empty (power failure, too late a start): who only carries on leaves it there.
 _EMPTY_BAR = 0.2
-# A released machine with fewer starts than this below its limit is kept unloaded for a while.
-_START_RESERVE = 1
-_KEEP_UNLOADED_S = 1200.0
 
 # A start that takes so long is ordered ahead of the demand it is for.
 _SLOW_START_S = 150.0
-
-# Integral action of a trimming VSD, 1/s of the flow that would refill in a minute, and its bound. Beyond
-# this share of the flow the drive is at its end and says nothing.
-_BIAS_PER_S = 0.004
-_BIAS_SHARE = 0.1
-_SPEED_END = 0.999
 
 
 @dataclass(slots=True)
@@ -63,8 +56,9 @@ class Band:
         self._rescue = 0
         self._rescue_until_s = float("-inf")
         self._trip = TripWatch()
+        self._released = Released()
         self._able_m3_min = 0.0
-        self._bias_m3_min = 0.0
+        self._bias = SpeedBias()
         self._slow_start = max((m.start_s for m in fleet.machines), default=0.0) >= _SLOW_START_S
         self.level = BandLevel(fleet.station)
         self.surge = Surge(sum(fleet.full_flow))
@@ -172,11 +166,26 @@ class Band:
         if self._slow_start and self._will_deliver(view, memory, coming):
             # What takes minutes to start was ordered for a demand to come: whoever it replaces stays until it is there.
             relieved = False
-        self._learn_bias(view, pressure, aim, dt_s)
+        if self.trims_by_speed:
+            self._bias.learn(fleet, view, self._trim, aim - pressure, dt_s)
+        clinging = self._released.clinging(fleet, view, loaded & ~active & ~want_load, reasons)
+        if pressure <= low or self.fleet.capacity(usable) < wanted:
+            # The others could not carry yet.
+            clinging = 0
         # A machine that is still starting delivers nothing yet: the VSD must not make room for it.
         base_m3_min = self._base_flow(want_load & running, trim)
         wishes = self._wishes(
-            view, demand, memory, active, want_load, trim, pressure, aim, base_m3_min, relieved=relieved
+            view,
+            demand,
+            memory,
+            active,
+            want_load,
+            trim,
+            pressure,
+            aim,
+            base_m3_min,
+            relieved=relieved,
+            clinging=clinging,
         )
         if first >= 0 and wishes[first].run:
             # Two starts never go together: those that bring less wait for it.
@@ -194,17 +203,6 @@ class Band:
         """Let the band's level learn from a tick under our control."""
         short = self._able_m3_min < max(demand.fast_m3_min, demand.slow_m3_min)
         self.level.learn(pressure_bar_g, dt_s, by_speed=self.trims_by_speed, short=short)
-
-    def _learn_bias(self, view: StationView, pressure: float, aim: float, dt_s: float) -> None:
-        """Integrate what the nameplates miss (leaner air at higher pressure, worn screws) while a VSD has room."""
-        if not self.trims_by_speed:
-            return
-        fleet, index = self.fleet, self._trim
-        full, share = fleet.full_flow[index], view.machines[index].output_share
-        if share is None or not 0.0 < share < _SPEED_END:
-            return
-        bias = self._bias_m3_min + _BIAS_PER_S * dt_s * (aim - pressure) * fleet.m3_per_bar
-        self._bias_m3_min = min(max(bias, -_BIAS_SHARE * full), _BIAS_SHARE * full)
 
     def _machines_now(
         self, view: StationView, demand: Demand, memory: StationMemory
@@ -362,6 +360,7 @@ class Band:
         base_m3_min: float,
         *,
         relieved: bool,
+        clinging: int,
     ) -> tuple[Order, ...]:
         fleet = self.fleet
         wishes: list[Order] = []
@@ -377,7 +376,7 @@ class Band:
                         demand.fast_m3_min
                         - base_m3_min
                         + (aim - pressure) * fleet.m3_per_bar
-                        + self._bias_m3_min
+                        + self._bias.m3_min
                     )
                     share = flow / fleet.full_flow[index]
                 order = Order(True, load, share)
@@ -387,19 +386,12 @@ class Band:
             if active & bit:
                 wishes.append(order)
                 continue
-            seen, past = view.machines[index], memory.machines[index]
-            if not seen.running:
+            if not view.machines[index].running:
                 wishes.append(STOP)
                 continue
             # Released: it stays until those that are meant to run can carry the demand without it.
-            if not relieved:
+            if not relieved and not (clinging & bit):
                 wishes.append(order)
                 continue
-            limit = fleet.machines[index].max_starts_per_hour - _START_RESERVE
-            few_starts = past.starts_within(view.at_s, HOUR_S) < limit
-            rested = view.at_s - past.unloaded_since_s >= _KEEP_UNLOADED_S
-            if few_starts or rested:
-                wishes.append(STOP)
-            else:
-                wishes.append(Order(run=True, load=False, share=share))
+            wishes.append(let_go(fleet, view, memory, index, share))
         return tuple(wishes)

@@ -5,6 +5,7 @@ import pytest
 from agent.control.band import Band
 from agent.control.demand import Demand
 from agent.control.memory import StationMemory
+from agent.control.orders import STOP, UNLOADED
 from agent.planner.sets import SpreadSettings, build_sets
 from tests.control.plant import idle, loaded, stopped, view
 
@@ -100,6 +101,33 @@ def test_released_machine_stays_until_the_others_can_carry_the_demand(band):
     assert held.wishes[1].run
     assert held.wishes[1].load
     assert not let_go.wishes[1].run
+
+
+def lived_above_the_band(band, seconds, *, wanted):
+    """The small one is released for the big one, which idles, and holds the net above the band by itself."""
+    memory = StationMemory(3)
+    memory.observe(view(-3600, 7.95, [idle(), loaded(58.0), stopped()]))
+    for at_s in range(0, seconds + 1, 5):
+        now = view(at_s, 7.95, [idle(), loaded(58.0), stopped()])
+        memory.observe(now)
+        last = decide(band, now, wanted, BIG, memory)
+        yield last
+
+
+def test_released_machine_that_does_not_unload_is_stopped_by_those_that_run_and_could_carry(band):
+    told = list(lived_above_the_band(band, 70, wanted=9.0))
+
+    assert told[11].wishes[1] == UNLOADED
+    assert told[12].wishes[1] == STOP
+    assert [reason for one in told for reason in one.reasons if "told to unload" in reason] == [
+        "small delivers on though told to unload: to be stopped"
+    ]
+
+
+def test_released_machine_that_does_not_unload_stays_where_the_others_could_not_carry(band):
+    *_, last = lived_above_the_band(band, 120, wanted=20.0)
+
+    assert last.wishes[1].run
 
 
 def test_rescue_starts_the_cheapest_helper_when_the_minimum_is_in_danger(band):
