@@ -150,8 +150,11 @@ class Band:
         elif stray and self.fleet.capacity(usable) >= wanted:
             # A released machine is relieved at once by those that stay: no waiting for the band's edge.
             want_load, trim = self._loading(usable, wanted)
-        if min(pressure, soon) <= high and self.fleet.capacity(loaded & want_load) < wanted:
-            # Handing over: who delivers goes on until the machine that takes over says that it delivers.
+        if pressure < station.pressure_min_bar_g or (
+            min(pressure, soon) <= high and self.fleet.capacity(loaded & want_load) < wanted
+        ):
+            # Handing over: who delivers goes on until the machine that takes over says that it delivers,
+            # and nobody lets go while the net is below its minimum.
             want_load |= loaded & ordered
         # Machines that are starting, or about to, and that are meant to run.
         coming = active & ~(running | view.states.silent | view.states.tripped)

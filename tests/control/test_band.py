@@ -103,6 +103,20 @@ def test_released_machine_stays_until_the_others_can_carry_the_demand(band):
     assert not let_go.wishes[1].run
 
 
+def test_nobody_who_delivers_lets_go_while_the_net_is_below_its_minimum(band):
+    # 14 wanted of the big one's 16: it could carry, and would fill the net slowly.
+    memory = StationMemory(3)
+    memory.observe(view(-500, 6.5, [loaded(), loaded(58.0), stopped()]))
+    memory.observe(view(0, 6.29, [loaded(), loaded(58.0), stopped()]))
+
+    below = decide(band, view(0, 6.29, [loaded(), loaded(58.0), stopped()]), 14.0, BIG, memory)
+    above = decide(band, view(5, 6.45, [loaded(), loaded(58.0), stopped()]), 14.0, BIG, memory)
+
+    assert below.wishes[1].run
+    assert below.wishes[1].load
+    assert not above.wishes[1].run
+
+
 def lived_above_the_band(band, seconds, *, wanted):
     """The small one is released for the big one, which idles, and holds the net above the band by itself."""
     memory = StationMemory(3)
