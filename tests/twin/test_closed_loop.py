@@ -174,3 +174,26 @@ def test_day_costs_less_than_under_the_cascade_on_equal_service(seed):
     assert agent["time_below_min_share"] <= 0.001
     assert agent["worst_dip_bar"] <= 0.2
     assert agent["max_starts_per_hour"] <= 6
+
+
+def test_equal_machines_share_the_hours_where_the_site_asks_for_it():
+    one = SITE.stations["air"].machines["c1"]
+    machines = {f"m{k}": one.model_copy(update={"device": f"m{k}"}) for k in range(3)}
+    spreads, starts = [], []
+    for hours_spread_h in (None, 2.0):
+        # 20 of 16.3 m3/min each: two of three run, all day long.
+        station = SITE.stations["air"].model_copy(
+            update={"machines": machines, "hours_spread_h": hours_spread_h}
+        )
+        site = SITE.model_copy(update={"stations": {"air": station}})
+        end = START + timedelta(hours=14)
+        scene = Scene(site, "air", DemandSeries(START, 60.0, [20.0] * 840), START, end, 1, step_s=10.0)
+        books = run_agent(scene, "none").books
+        hours = books.hours_run.values()
+        spreads.append(max(hours) - min(hours))
+        starts.append(sum(books.starts.values()))
+
+    # One of them would stand all day; with a spread of 2 h and one of slack they change places.
+    assert spreads[0] > 10.0
+    assert spreads[1] <= 3.5
+    assert starts[1] <= starts[0] + 12

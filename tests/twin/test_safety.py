@@ -18,8 +18,7 @@ from agent.domain import Mode, Plan, PlanStatus, PlanStep, Quality, Reading
 from tests.twin.test_closed_loop import MINIMUM, SITE, START, STEP_S, Loop
 from tests.twin.test_closed_loop_faults import refuse_starts, silence
 from twin.baselines.cascade import Cascade
-from twin.demand import DemandSeries
-from twin.simulate import Scene, Wires, run_agent
+from twin.simulate import Wires
 from twin.station import AirStation
 
 Demand = Callable[[float], float]
@@ -386,26 +385,3 @@ def test_operator_takes_a_machine_out_in_the_middle_of_a_plan(demand):
     # Under the cascade somebody presses its stop button.
     cascade = under_cascade(steady(demand), trip_largest, 890)
     assert below_s(agent) <= below_s(cascade)
-
-
-def test_equal_machines_share_the_hours_where_the_site_asks_for_it():
-    one = SITE.stations["air"].machines["c1"]
-    machines = {f"m{k}": one.model_copy(update={"device": f"m{k}"}) for k in range(3)}
-    spreads, starts = [], []
-    for hours_spread_h in (None, 2.0):
-        # 20 of 16.3 m3/min each: two of three run, all day long.
-        station = SITE.stations["air"].model_copy(
-            update={"machines": machines, "hours_spread_h": hours_spread_h}
-        )
-        site = SITE.model_copy(update={"stations": {"air": station}})
-        end = START + timedelta(hours=14)
-        scene = Scene(site, "air", DemandSeries(START, 60.0, [20.0] * 840), START, end, 1, step_s=10.0)
-        books = run_agent(scene, "none").books
-        hours = books.hours_run.values()
-        spreads.append(max(hours) - min(hours))
-        starts.append(sum(books.starts.values()))
-
-    # One of them would stand all day; with a spread of 2 h and one of slack they change places.
-    assert spreads[0] > 10.0
-    assert spreads[1] <= 3.5
-    assert starts[1] <= starts[0] + 12
