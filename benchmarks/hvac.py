@@ -258,7 +258,7 @@ def _demand(account: Account) -> float:
 def _models(site: Site, past: Rows, at: datetime) -> HvacModels:
     history = History(":memory:", 60)
     history.load(past)
-    return learned(site, site_past(site, history, at, LEARNED_DAYS), None, at)
+    return learned(site, site_past(site, history, at, LEARNED_DAYS, looks=True, draws=True), None, at)
 
 
 def _scale(console: Console) -> None:

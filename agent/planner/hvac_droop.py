@@ -18,7 +18,8 @@ from agent.planner.hvac_past import SitePast, UnitPast, setpoints_in_force
 # set-point costs about 0.1 kWh an hour in a hall of 40 kW, and a tenth of a kelvin out of comfort 2 kWh an hour: there a
 # swing may pass the edge of the band for a twentieth of the time, in larger halls, whose comfort weighs more, for less.
 DROOP_QUANTILE = 0.97
-LEAST_SAMPLES = 12
+LEAST_STEPS = 12  # quarter hours: fewer are one morning, and its looks alike
+CYCLE_STEPS = 4  # before and after a run a unit stands by within its thermostat's dead-band
 LEAST_SLOPE_SAMPLES = 48
 LEAST_SHARE_SPREAD = 0.04
 LEAST_CORRELATION = 0.5  # one that switches on and off shows less: its air swings whatever it gives
@@ -36,25 +37,34 @@ def droops(name: str, zone: Zone, past: SitePast, unit: UnitPast) -> dict[str, f
     low, high = setpoints_in_force(name, zone, past)
     heat, air = unit.heat_kw[name], past.temp_degc[name]
     out: dict[str, float] = {}
+    seen: dict[str, bool] = {}
     for kind, setpoint, sign, capacity in (
         ("heating", low, 1.0, unit.heating_kw),
         ("cooling", high, -1.0, unit.cooling_kw),
     ):
         settled = np.zeros(air.size, dtype=np.bool_)
         settled[3:] = (np.abs(setpoint[3:] - setpoint[:-3]) < 0.05) & (past.occupied[name][3:] > 0.5)
+        settled &= np.isfinite(air)
         share = sign * heat / max(capacity, 1e-6)
-        rows = settled & (share > 0.02) & (share < FULL_SHARE) & np.isfinite(air)
+        rows = settled & (share > 0.02) & (share < FULL_SHARE)
+        # A unit that starts and stops rests while the air slips from where it stopped to where it starts again.
+        rests = settled & (np.abs(share) <= 0.02) & _near(rows, CYCLE_STEPS)
         beyond = sign * (setpoint[rows] - air[rows])
         slope = _slope_k(share[rows], beyond)
-        looks = past.looks_degc.get(name, air[:, None])[rows]
-        swings = sign * (setpoint[rows, None] - looks)
-        rest = swings - slope * share[rows, None]
-        rest = rest[np.abs(swings) < 1.0]
+        looks = past.looks_degc.get(name, air[:, None])
+        swings = sign * (setpoint[rows, None] - looks[rows])
+        resting = sign * (setpoint[rests, None] - looks[rests])
+        resting = resting[np.abs(resting) < 1.0]
+        rest = (swings - slope * share[rows, None])[np.abs(swings) < 1.0]
+        if slope == 0.0:
+            rest = np.concatenate([rest, resting])
         droop, swing = DEFAULT_DROOP_K, 0.0
-        if rest.size >= LEAST_SAMPLES:
+        seen[kind] = int(rows.sum() + rests.sum()) >= LEAST_STEPS and rest.size >= LEAST_STEPS
+        if seen[kind]:
             half, most = np.quantile(rest, (0.5, DROOP_QUANTILE))
             droop, swing = float(np.clip(most, *DROOP_LIMITS_K)), float(np.clip(most - half, 0.0, 1.0))
         low_looks = swings[(share[rows] < LOW_SHARE)[:, None] & (np.abs(swings) < 1.0)]
+        low_looks = np.concatenate([low_looks, resting])
         least = DEFAULT_DROOP_K if slope > 0.0 else -1.0
         if slope > 0.0 and low_looks.size >= LEAST_SLOPE_SAMPLES:
             least = float(np.clip(np.quantile(low_looks, DROOP_QUANTILE), *DROOP_LIMITS_K))
@@ -62,7 +72,16 @@ def droops(name: str, zone: Zone, past: SitePast, unit: UnitPast) -> dict[str, f
             f"{kind}_{what}_k": round(value, 2)
             for what, value in (("droop", droop), ("slope", slope), ("swing", swing), ("least", least))
         }
+    # One thermostat, one dead-band: the side that has not been seen slips as far as the other, at the least.
+    for kind, other in (("heating", "cooling"), ("cooling", "heating")):
+        if seen[other] and not seen[kind]:
+            out[f"{kind}_droop_k"] = max(DEFAULT_DROOP_K, out[f"{other}_droop_k"], out[f"{other}_least_k"])
     return out
+
+
+def _near(rows: BoolArray, steps: int) -> BoolArray:
+    """Steps no further than `steps` from one of `rows`."""
+    return np.asarray(np.convolve(rows, np.ones(2 * steps + 1), mode="same") > 0.5, dtype=np.bool_)
 
 
 def _slope_k(share: FloatArray, beyond_k: FloatArray) -> float:

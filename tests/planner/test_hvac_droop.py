@@ -59,6 +59,34 @@ def test_a_thermostat_that_only_swings_has_no_slope_whatever_its_unit_gives():
     assert found["heating_swing_k"] == pytest.approx(0.38, abs=0.05)
 
 
+def test_a_unit_that_rests_most_of_the_time_shows_where_the_air_slips_meanwhile():
+    # One quarter hour of heat leads the air up from 0.25 K below to 0.25 K above; five of rest let it fall back.
+    cycle = np.array([0.05, -0.2, -0.1, 0.02, 0.14, 0.23])
+    beyond = np.tile(cycle, STEPS // cycle.size)
+    heat = np.tile([10.0, 0.0, 0.0, 0.0, 0.0, 0.0], STEPS // cycle.size)
+
+    found = droops("z", ZONE, *past_of(beyond, heat))
+
+    assert found["heating_slope_k"] == 0.0
+    assert found["heating_droop_k"] == pytest.approx(0.23, abs=0.01)
+
+
+def test_one_morning_of_heating_is_not_learned_and_takes_the_droop_that_cooling_has_shown():
+    # Weeks of cooling at 26 degC with a swing of 0.3 K, and four quarter hours of heat that overshot by 0.2 K.
+    beyond_heating = np.full(STEPS, -6.0) + 0.3 * np.sin(np.arange(STEPS))
+    heat = np.full(STEPS, -10.0)
+    beyond_heating[40:80], heat[40:80] = -3.0, 0.0
+    beyond_heating[60:64], heat[60:64] = -0.2, 10.0
+
+    found = droops("z", ZONE, *past_of(beyond_heating, heat))
+
+    assert 0.25 < found["cooling_droop_k"] <= 0.3
+    assert found["heating_droop_k"] == found["cooling_droop_k"]
+    # Where neither side was seen, a tenth is taken for it.
+    nothing = droops("z", ZONE, *past_of(np.full(STEPS, -3.0), np.zeros(STEPS)))
+    assert nothing["heating_droop_k"] == nothing["cooling_droop_k"] == 0.1
+
+
 def test_air_led_up_before_people_come_is_told_where_it_shall_be_in_the_middle_of_each_step():
     model = ZoneModel(air_kwh_per_k=3.0, ua_kw_per_k=1.0, heating_slope_k=1.0, heating_swing_k=0.1)
     led = PlannedAir(np.full(3, 0.5), np.array([16.0, 17.0, 18.0]), 15.0)
