@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from agent.config.load import load_site
@@ -56,6 +56,33 @@ def test_people_who_come_unexpected_are_planned_for_at_once():
     made = plans(HvacRuntime(load_site(SITE), frozenset()), 2, rtu1__occupied=1.0)
 
     assert made == [NOW, NOW + timedelta(minutes=15)]
+
+
+def runtime_on(closed: tuple[date, ...]) -> HvacRuntime:
+    site = load_site(SITE)
+    return HvacRuntime(
+        site.model_copy(update={"site": site.site.model_copy(update={"closed_days": closed})}), frozenset()
+    )
+
+
+def test_halls_stay_set_back_on_a_day_on_which_the_site_is_closed_until_somebody_comes():
+    noon = NOW + timedelta(hours=8)
+    temps = {"hall": 16.0, "packing": 16.5}
+    told = {}
+    for day, closed, contact in (
+        ("open", (), 0.0),
+        ("closed", (NOW.date(),), 0.0),
+        ("called in", (NOW.date(),), 1.0),
+    ):
+        runtime = runtime_on(closed)
+        for minutes in (-15, 0):
+            at = noon + timedelta(minutes=minutes)
+            runtime.tick(snapshot(at, temps, rtu1__occupied=contact), History(":memory:", 30), [])
+        told[day] = runtime.plan.step_at("hall", noon).heating_setpoint_degc
+
+    assert told["open"] >= 20.0
+    assert told["closed"] == 15.0
+    assert told["called in"] >= 20.0
 
 
 def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():
