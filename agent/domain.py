@@ -169,6 +169,8 @@ class HvacPlan:
     # Every schedule that was costed, by name: money and kelvin hours out of the band; and the one that is sent.
     schedules: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sent: str = ""
+    # The highest quarter hour of the site's power that this plan expects, [kW]; None where it cannot tell.
+    peak_kw: float | None = None
 
     def step_at(self, zone: str, at: datetime) -> ZoneStep | None:
         """The zone's step in force at `at`, None once the plan has expired."""

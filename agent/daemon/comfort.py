@@ -13,6 +13,7 @@ from agent.config.site import Hvac, Site
 from agent.control.comfort import ComfortGuard
 from agent.control.comfort_limits import as_left_behind
 from agent.control.comfort_sensor import STALE_HOLD_S
+from agent.control.demand_limit import DemandLimit, ZoneLook
 from agent.control.mode import ModeSwitch
 from agent.daemon.hvac_memory import OBSERVED_DAYS, HvacMemory, site_past
 from agent.daemon.site_power import SitePower
@@ -52,11 +53,12 @@ class HvacRuntime:
         self._hvac: Hvac = as_left_behind(site.hvac)
         site = site.model_copy(update={"hvac": self._hvac})
         self._site = site
-        self._closed = frozenset(site.site.closed_days)
-        self._guard = ComfortGuard(self._hvac, writable, site.points, site.site.timezone, self._closed)
+        self._guard = ComfortGuard(self._hvac, writable, site.points, site.site.timezone)
         self.switch = ModeSwitch(Mode(self._hvac.mode))
         self._memory = HvacMemory(site, models)
         self._power = SitePower(site)
+        self._limit = DemandLimit(site.tariff.demand_interval_min * 60.0)
+        self._peak_kw = site.tariff.peak_so_far_kw
         self._learning = self.switch.ceiling is Mode.CONTROL and not self._memory.has_model
         if self._learning:
             self.switch.wish(Mode.ADVISE, _LEARNING)
@@ -98,6 +100,7 @@ class HvacRuntime:
         for name, fault in faults.items():
             self._say_once(f"zone {name}", fault, events, snapshot.at)
         self._listen(snapshot)
+        self._limit.interval.look(snapshot.at, self._power.now_kw(snapshot))
         trouble = _BLIND if all(faults.values()) else ""
         if self.switch.update(snapshot.at.timestamp(), trouble):
             fields: dict[str, object] = {
@@ -181,6 +184,7 @@ class HvacRuntime:
     def hand_back(self, snapshot: Snapshot) -> list[Command]:
         """Every set-point that was written, back to what stood there."""
         self._was_controlling = False
+        self._limit.clear()
         return self._guard.hand_back_all(snapshot)
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
@@ -223,10 +227,40 @@ class HvacRuntime:
             name: None if faults[name] and name not in held else self.plan.step_at(name, snapshot.at)
             for name in self._zone_names
         }
+        steps |= self._relieved(snapshot, steps, events)
         commands, refusals = self._guard.commands(snapshot, steps, self.plan.plan_id)
         text = "; ".join(f"{r.subject}: {r.rule}" for r in refusals)
         self._say_once("refusals", text, events, snapshot.at)
         return commands
+
+    def _relieved(
+        self, snapshot: Snapshot, steps: Mapping[str, ZoneStep | None], events: Events
+    ) -> dict[str, ZoneStep]:
+        """Steps that stand in for the planned ones while the running billing interval would end too high."""
+        assert self.plan is not None
+        looks, hvac = {}, self._memory.hvac
+        for name, step in steps.items():
+            temp = self._guard.temp_degc(name)
+            if step is not None and temp is not None:
+                zone = hvac.zones[name]
+                looks[name] = ZoneLook(temp, self._guard.people(zone, snapshot), step)
+        drawn = {
+            name: value
+            for name, unit in hvac.units.items()
+            if (value := snapshot.value(unit.power)) is not None
+        }
+        relieved = self._limit.steps(snapshot.at, hvac, looks, drawn, self._accepted_kw())
+        text = "zones are told less than planned" if self._limit.held else ""
+        self._say_once("billing interval", text, events, snapshot.at)
+        return relieved
+
+    def _accepted_kw(self) -> float | None:
+        """The mean that a billing interval may reach, [kW]: what was paid or what the plan cannot avoid; None: any."""
+        tariff = self._site.tariff
+        if self.plan is None or self.plan.peak_kw is None or not tariff.demand_charge_per_kw:
+            return tariff.site_limit_kw
+        accepted = max(self._peak_kw, self.plan.peak_kw)
+        return accepted if tariff.site_limit_kw is None else min(accepted, tariff.site_limit_kw)
 
     def _listen(self, snapshot: Snapshot) -> None:
         """Which zones' devices answer: one of their set-points in force is read."""
@@ -286,6 +320,7 @@ class HvacRuntime:
         peak_kw = (
             self._power.peak_so_far_kw(history, snapshot.at) if site.tariff.demand_charge_per_kw else 0.0
         )
+        self._peak_kw = max(site.tariff.peak_so_far_kw, peak_kw)
         base_kw = self._power.air_kw(history, at, steps=STEPS, step_s=STEP_S)
         weather = self.weather.forecast(snapshot, history, events, steps=STEPS, step_s=STEP_S)
 
@@ -307,13 +342,10 @@ class HvacRuntime:
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone
-            hours = {
-                name: occupancy_grid(z, timezone, at, STEPS, STEP_S, self._closed)
-                for name, z in hvac.zones.items()
-            }
+            hours = {name: occupancy_grid(z, timezone, at, STEPS, STEP_S) for name, z in hvac.zones.items()}
             price = price_grid(site.tariff, timezone, at, STEPS, STEP_S)
             plan = plan_hvac(hvac, site.tariff, state, weather, hours, price, at, STEP_S)
-            return excited(plan, hvac, timezone, self._closed)
+            return excited(plan, hvac, timezone)
 
         return job
 

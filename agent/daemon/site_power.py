@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent.config.site import Site
 from agent.daemon.outlook import STEP_S
+from agent.domain import Snapshot
 from agent.planner.day import Beside
 from agent.planner.hvac_present import week_slots
 from agent.planner.site_load import usual_course
@@ -37,6 +38,12 @@ class SitePower:
         self._interval_s = site.tariff.demand_interval_min * 60
         self._peak_kw = 0.0
         self._counted_to: datetime | None = None
+
+    def now_kw(self, snapshot: Snapshot) -> float | None:
+        """What the site draws now, as far as it is measured, [kW]; None while a meter of it is silent."""
+        drawn = [snapshot.value(tag) for tag in (*self._hvac, *self._air)]
+        known = [value for value in drawn if value is not None]
+        return sum(known) if known and len(known) == len(drawn) else None
 
     def peak_so_far_kw(self, history: History, at: datetime) -> float:
         """The highest billing interval since the local month began, [kW]; 0 where nothing was measured."""

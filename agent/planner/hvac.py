@@ -20,6 +20,7 @@ from agent.planner.hvac_case import (
     USUAL_KW,
     Course,
     HvacCase,
+    metered_kw,
     simulate,
     unit_case,
     zone_case,
@@ -56,9 +57,9 @@ VALID_S = 2 * 3600.0
 FIXED_START_S = 2 * 3600.0  # before people come, where nothing is known of the zone
 CONTACT_HOLD_S = 3600.0  # a contact that says "people" is believed for so long ahead
 POOR_COMFORT_KH = 1.0
-# Quarter hours draw up to so much more than planned (doors, thermostats), and the highest of a month is paid:
-# a plan that fills the peak so far to its brim raises it a little each day.
-PEAK_RESERVE = 0.08
+# Quarter hours draw more than planned (doors, thermostats), and the highest of a month is paid: what the limiter of the
+# running interval (control/demand_limit.py) cannot take back is kept free, or the peak rises a little each day.
+PEAK_RESERVE = 0.04
 PLAUSIBLE_DEGC = (-40.0, 60.0)
 NAMES = {
     "present": "the present schedule",
@@ -276,6 +277,7 @@ def _plan(
             for unit in course.units.values()
             for name, air in unit.air_degc.items()
         },
+        peak_kw=None if case is None or course is None else float(metered_kw(case, course.units).max()),
     )
 
 

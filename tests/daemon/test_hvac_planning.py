@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.config.load import load_site
@@ -58,31 +58,34 @@ def test_people_who_come_unexpected_are_planned_for_at_once():
     assert made == [NOW, NOW + timedelta(minutes=15)]
 
 
-def runtime_on(closed: tuple[date, ...]) -> HvacRuntime:
-    site = load_site(SITE)
-    return HvacRuntime(
-        site.model_copy(update={"site": site.site.model_copy(update={"closed_days": closed})}), frozenset()
+def morning(tariff: Tariff) -> tuple[list[float], list[str]]:
+    """Heating set-points sent to the hall from 04:00 to 05:30 UTC, a look each 5 minutes, and what was noted.
+
+    Both units draw twice what any plan asks for.
+    """
+    site = load_site(SITE).model_copy(update={"tariff": tariff})
+    tags = frozenset(
+        tag for zone in site.hvac.zones.values() for tag in (zone.heating_setpoint, zone.cooling_setpoint)
     )
+    runtime, history, sent, events = HvacRuntime(site, tags), History(":memory:", 30), [], []
+    temps = {"hall": 19.0, "packing": 19.0}
+    for k in range(-3, 18):
+        seen = snapshot(NOW + timedelta(minutes=5 * k), temps, rtu1__power_kw=60.0, rtu2__power_kw=30.0)
+        for command in runtime.tick(seen, history, events):
+            runtime.wrote(command.tag, command.value)
+            if command.tag == site.hvac.zones["hall"].heating_setpoint and command.value is not None:
+                sent.append(command.value)
+    return sent, [str(fields.get("text")) for kind, _, fields in events if kind == "note"]
 
 
-def test_halls_stay_set_back_on_a_day_on_which_the_site_is_closed_until_somebody_comes():
-    noon = NOW + timedelta(hours=8)
-    temps = {"hall": 16.0, "packing": 16.5}
-    told = {}
-    for day, closed, contact in (
-        ("open", (), 0.0),
-        ("closed", (NOW.date(),), 0.0),
-        ("called in", (NOW.date(),), 1.0),
-    ):
-        runtime = runtime_on(closed)
-        for minutes in (-15, 0):
-            at = noon + timedelta(minutes=minutes)
-            runtime.tick(snapshot(at, temps, rtu1__occupied=contact), History(":memory:", 30), [])
-        told[day] = runtime.plan.step_at("hall", noon).heating_setpoint_degc
+def test_halls_led_up_ahead_of_people_give_way_where_the_billing_interval_would_end_too_high():
+    free, quiet = morning(Tariff(energy_price_per_kwh=0.2))
+    charged, noted = morning(Tariff(energy_price_per_kwh=0.2, demand_charge_per_kw=5.0))
 
-    assert told["open"] >= 20.0
-    assert told["closed"] == 15.0
-    assert told["called in"] >= 20.0
+    assert not any("billing interval" in text for text in quiet)
+    assert "billing interval: zones are told less than planned" in noted
+    assert free[-1] == 20.1  # led up at once
+    assert charged[-1] < 20.0
 
 
 def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():
