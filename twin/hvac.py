@@ -79,8 +79,14 @@ class ZoneTwin:
                 self.zone.comfort_low_degc - self.air_degc, self.air_degc - self.zone.comfort_high_degc, 0.0
             )
             self.discomfort_kh += out * STEP_S / 3600.0
+        into_mass_kw = self.model.slab_share * max(heat_kw, 0.0)
         self.air_degc, self.mass_degc = next_temps(
-            self.step_model, self.air_degc, self.mass_degc, outdoor.temp_degc, heat_kw + gains
+            self.step_model,
+            self.air_degc,
+            self.mass_degc,
+            outdoor.temp_degc,
+            heat_kw - into_mass_kw + gains,
+            into_mass_kw,
         )
         self.sensor_degc = self.air_degc + self._rng.gauss(0.0, SENSOR_NOISE_K)
 

@@ -74,6 +74,12 @@ class ZoneModel(Part):
     mass_kwh_per_k: float = Field(default=0.0, ge=0, description="Heat capacity of the fabric.")
     ua_kw_per_k: float = Field(gt=0, description="Loss from air to outdoors.")
     mass_ua_kw_per_k: float = Field(default=0.0, ge=0, description="Coupling of air and mass.")
+    slab_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the heating that goes into the mass: a floor that heats.",
+    )
     sun_kw_per_w_m2: float = Field(default=0.0, ge=0, description="Gain per global irradiance.")
     gain_occupied_kw: float = Field(default=0.0, ge=0, description="People and machines while occupied.")
     gain_always_kw: float = Field(default=0.0, ge=0, description="Gains at all hours.")

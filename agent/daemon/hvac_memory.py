@@ -18,11 +18,11 @@ from agent.config.hvac_models import (
     with_models,
     write_models,
 )
-from agent.config.site import Hvac, Site
+from agent.config.site import Hvac, Site, ZoneModel
 from agent.domain import Mode
 from agent.errors import DataError
 from agent.log import get_logger
-from agent.planner.hvac_identify import identify, standing_score
+from agent.planner.hvac_identify import ZoneFit, identify, standing_score
 from agent.planner.hvac_lumps import LeastDraw, least_draws
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_observer import ZoneEstimate, estimates
@@ -135,7 +135,7 @@ def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime)
     for name, found in fit.zones.items():
         model = standing.zones[name].model
         unit = fit.units[hvac.zones[name].unit]
-        if model is not None and standing_score(hvac, name, past, unit, model)[0] <= found.score:
+        if model is not None and _stays(hvac, name, past, unit, model, found):
             continue
         zones[name] = LearnedZone.model_validate(
             {
@@ -163,6 +163,18 @@ def learned(site: Site, past: SitePast, before: HvacModels | None, at: datetime)
         refused=dict(fit.refused),
         present=_present(hvac.zones, past, before),
     )
+
+
+def _stays(hvac: Hvac, name: str, past: SitePast, unit: UnitPast, model: ZoneModel, found: ZoneFit) -> bool:
+    """Whether a standing model misses the last days no more than one fitted anew.
+
+    A floor that heats is scored by temperatures alone, another zone by its heat too: of two kinds the error a day
+    ahead decides.
+    """
+    score, rmse_k = standing_score(hvac, name, past, unit, model)
+    if (model.slab_share > 0) == (found.model.slab_share > 0):
+        return score <= found.score
+    return bool(rmse_k) and rmse_k["24h"] <= found.rmse_k["24h"]
 
 
 class HvacMemory:

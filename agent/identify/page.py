@@ -32,6 +32,7 @@ FIGURES = (
     ("air_kwh_per_k", "capacity of the air", "kWh/K"),
     ("mass_kwh_per_k", "capacity of the mass", "kWh/K"),
     ("mass_ua_kw_per_k", "air to mass", "kW/K"),
+    ("slab_share", "share of the heating into the mass (a floor)", ""),
     ("ua_kw_per_k", "air to outdoors", "kW/K"),
     ("vent_ua_kw_per_k", "further, while occupied", "kW/K"),
     ("wind_kw_per_k_m_s", "further, per m/s of wind", "kW/K"),

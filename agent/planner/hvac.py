@@ -17,7 +17,6 @@ import numpy as np
 from agent.config.site import Hvac, Tariff, Zone
 from agent.domain import HvacPlan, PlanStatus, ZoneStep
 from agent.planner.hvac_case import (
-    USUAL_KW,
     Course,
     HvacCase,
     metered_kw,
@@ -26,6 +25,7 @@ from agent.planner.hvac_case import (
     zone_case,
 )
 from agent.planner.hvac_choice import choose
+from agent.planner.hvac_comfort import comfort_weight
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_lumps import UNSEEN, LeastDraw
 from agent.planner.hvac_model import FloatArray
@@ -150,7 +150,9 @@ def plan_hvac(
     status = PlanStatus.OPTIMISED if optimum is not None else PlanStatus.GREEDY
     if optimum is not None:
         lp = {
-            zone.name: planned_setpoints(zone, optimum[zone.name], people[zone.name])
+            zone.name: planned_setpoints(
+                zone, optimum[zone.name], people[zone.name], unit.heating_kw / len(unit.zones)
+            )
             for unit in case.units
             for zone in unit.zones
         }
@@ -366,7 +368,7 @@ def _case(
                     step_s=step_s,
                     more_kw=unexplained_course(state.unexplained.get(name, Unexplained()), steps, step_s),
                     neighbours_degc=near,
-                    weight=max(1.0, size_kw / USUAL_KW),
+                    weight=comfort_weight(zone.model, unit, size_kw),
                     wind_m_s=wind,
                 )
             )

@@ -51,6 +51,7 @@ class Figures(NamedTuple):
     tau_h: float
     walls: tuple[float, ...] = ()
     wind: float = 0.0  # loss per m/s of wind, [kW/K per m/s]; then `ua` is that of calm air
+    slab: float = 0.0  # share of the heating that goes into the mass
 
 
 def paired(
@@ -93,15 +94,22 @@ def _held(values: FloatArray) -> FloatArray:
     return np.asarray(np.interp(np.arange(values.size), known, values[known]), dtype=np.float64)
 
 
-def mass_course(air_degc: FloatArray, tau_h: float) -> FloatArray:
-    """The mass that follows the measured air, begun at the first day's mean."""
+def mass_course(air_degc: FloatArray, tau_h: float, warmed_k: FloatArray | float = 0.0) -> FloatArray:
+    """The mass that follows the measured air, begun at the first day's mean; `warmed_k`: by a floor in each step."""
     from scipy.signal import lfilter
 
     keep = 1.0 / (1.0 + STEP_H / tau_h)
     air = _held(air_degc)
     first = float(air[:DAY].mean())
-    out, _ = lfilter([1.0 - keep], [1.0, -keep], air, zi=[keep * first])
+    out, _ = lfilter([1.0], [1.0, -keep], (1.0 - keep) * air + warmed_k, zi=[keep * first])
     return np.asarray(out, dtype=np.float64)
+
+
+def _shared(figures: Figures, heat_kw: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """What the air feels of a unit's heat within the step, [kW], and what it warms the mass by, [K]."""
+    keep = 1.0 / (1.0 + STEP_H / figures.tau_h)
+    floor_kw = figures.slab * np.maximum(np.nan_to_num(heat_kw), 0.0)
+    return heat_kw - keep * floor_kw, (1.0 - keep) / max(figures.mass, 1e-9) * floor_kw
 
 
 def starts_of(data: Data, first: int, last: int) -> Starts:
@@ -143,10 +151,11 @@ def _balance(figures: Figures, data: Data, heat_kw: FloatArray | None = None) ->
 def residual_kw(figures: Figures, data: Data) -> FloatArray:
     """Heat that each step of the past lacks for the air to have done what it did, [kW]; NaN where unknown."""
     h, keep, total, drive = _balance(figures, data)
-    mass = mass_course(data.air, figures.tau_h)
+    felt_kw, warmed_k = _shared(figures, data.heat)
+    mass = mass_course(data.air, figures.tau_h, warmed_k)
     out = np.full(data.air.size, np.nan)
     out[1:] = (data.air[1:] * total[1:] - data.air[:-1]) / h - figures.mass * keep * mass[:-1]
-    out[1:] -= drive[1:] + data.heat[1:]
+    out[1:] -= drive[1:] + felt_kw[1:]
     return out
 
 
@@ -171,10 +180,13 @@ class _Runs(NamedTuple):
     keep: float
     air: FloatArray
     mass: FloatArray
+    felt_kw: FloatArray
+    warmed_k: FloatArray
 
 
-def _runs(figures: Figures, data: Data, starts: Starts, heat_kw: FloatArray | None = None) -> _Runs:
-    h, keep, total, drive = _balance(figures, data, heat_kw)
+def _runs(figures: Figures, data: Data, starts: Starts, *, heated: bool) -> _Runs:
+    felt_kw, warmed_k = _shared(figures, data.heat)
+    h, keep, total, drive = _balance(figures, data, felt_kw if heated else None)
     return _Runs(
         1.0 / total,
         h * figures.mass * keep / total,
@@ -182,20 +194,22 @@ def _runs(figures: Figures, data: Data, starts: Starts, heat_kw: FloatArray | No
         h / total,
         keep,
         data.air[starts],
-        mass_course(data.air, figures.tau_h)[starts],
+        mass_course(data.air, figures.tau_h, warmed_k)[starts],
+        np.nan_to_num(felt_kw),
+        warmed_k,
     )
 
 
 def open_loop(figures: Figures, data: Data, starts: Starts, more_kw: FloatArray | None = None) -> FloatArray:
     """Errors of open-loop runs, one row a start, one column a step of the horizon, [K]; `more_kw` alike is heat."""
-    of_air, of_mass, driven, of_kw, keep, air, mass = _runs(figures, data, starts, data.heat)
+    of_air, of_mass, driven, of_kw, keep, air, mass, _, warmed = _runs(figures, data, starts, heated=True)
     errors = np.empty((starts.size, HORIZON))
     for k in range(1, HORIZON + 1):
         at = starts + k
         air = of_air[at] * air + of_mass[at] * mass + driven[at]
         if more_kw is not None:
             air = air + of_kw[at] * more_kw[:, k - 1]
-        mass = keep * mass + (1.0 - keep) * air
+        mass = keep * mass + (1.0 - keep) * air + warmed[at]
         errors[:, k - 1] = air - data.air[at]
     return errors
 
@@ -205,17 +219,17 @@ def half_open_loop(figures: Figures, data: Data, starts: Starts) -> tuple[FloatA
 
     Where the unit was idle or at its limit the temperature follows from the heat, and is compared. Where the
     thermostat held the air the heat follows from the temperature: then that heat is compared. An open door is
-    met with heat at once, and a fit that took this heat for the cause would learn that heat does little.
+    met with heat at once, and a fit that took this heat for the cause would learn that heat does little. A floor
+    answers hours later: there heat is the cause throughout.
     """
-    of_air, of_mass, driven, of_kw, keep, air, mass = _runs(figures, data, starts)
-    heat = np.nan_to_num(data.heat)
+    of_air, of_mass, driven, of_kw, keep, air, mass, heat, warmed = _runs(figures, data, starts, heated=False)
     kelvins, kilowatts = np.full((2, starts.size, HORIZON), np.nan)
     for k in range(1, HORIZON + 1):
         at = starts + k
-        held = data.held[at] > 0.5
+        held = (data.held[at] > 0.5) & (figures.slab == 0.0)
         free = of_air[at] * air + of_mass[at] * mass + driven[at]
         kilowatts[held, k - 1] = ((data.air[at] - free) / of_kw[at] - heat[at])[held]
         air = np.where(held, data.air[at], free + of_kw[at] * heat[at])
         kelvins[~held, k - 1] = (air - data.air[at])[~held]
-        mass = keep * mass + (1.0 - keep) * air
+        mass = keep * mass + (1.0 - keep) * air + warmed[at]
     return kelvins, kilowatts

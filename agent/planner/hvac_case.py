@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.config.site import Unit, Zone
+from agent.planner.hvac_comfort import DISCOMFORT_KWH_PER_KH
 from agent.planner.hvac_lumps import UNSEEN, LeastDraw
 from agent.planner.hvac_model import (
     FloatArray,
@@ -21,10 +22,6 @@ from agent.planner.hvac_model import (
 from agent.planner.hvac_reach import SHARE_LIMITS, Reach, UnitReach
 from agent.planner.hvac_schedule import BoolArray, SetPoints
 
-# A kelvin hour out of comfort weighs like this much energy: far above what heating it away costs in a zone of
-# `USUAL_KW` thermal power. A larger zone takes more heat for the same kelvin, and its comfort weighs so much more.
-DISCOMFORT_KWH_PER_KH = 20.0
-USUAL_KW = 40.0
 LEAST_PRICE_PER_KWH = 0.05  # so that free energy does not make comfort free
 STORED_K = 0.15  # this far inside the band the air is stored in, not held
 LED_K = 0.1  # in the first quarter hour: a run that goes on moves the air less
@@ -214,8 +211,10 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
             zone.model.air_of_mass.tolist(),
             zone.model.drive_degc.tolist(),
             zone.model.air_of_kw.tolist(),
+            zone.model.air_of_heating.tolist(),
             zone.model.mass_of_mass,
             zone.model.mass_of_air,
+            zone.model.mass_of_heating,
             setpoints[zone.name].heating_degc.tolist(),
             setpoints[zone.name].cooling_degc.tolist(),
         )
@@ -224,12 +223,12 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
     for k in range(steps):
         free, asked = {}, {}
         heat_asked = cool_asked = 0.0
-        for name, of_air, of_mass, drive, of_kw, _, _, heating_set, cooling_set in rows:
+        for name, of_air, of_mass, drive, of_kw, of_heating, _, _, _, heating_set, cooling_set in rows:
             drift = of_air[k] * air[name] + of_mass[k] * mass[name] + drive[k]
             free[name] = drift
             wish = 0.0
             if drift < heating_set[k]:
-                wish = (heating_set[k] - drift) / of_kw[k]
+                wish = (heating_set[k] - drift) / of_heating[k]
                 heat_asked += wish
             elif drift > cooling_set[k]:
                 wish = (cooling_set[k] - drift) / of_kw[k]
@@ -239,10 +238,10 @@ def follow(case: HvacCase, unit: UnitCase, setpoints: Mapping[str, SetPoints]) -
         total, capacity = (heat_asked, heating[k]) if heats_now else (cool_asked, cooling[k])
         share = min(1.0, capacity / total) if total > 0 else 0.0
         power[k] += share * total * (heating_electric[k] if heats_now else cooling_electric[k])
-        for name, _, _, _, of_kw, mass_of_mass, mass_of_air, _, _ in rows:
+        for name, _, _, _, of_kw, of_heating, mass_of_mass, mass_of_air, mass_of_heating, _, _ in rows:
             heat = share * asked[name] if (asked[name] > 0) == heats_now else 0.0
-            after = free[name] + of_kw[k] * heat
-            mass[name] = mass_of_mass * mass[name] + mass_of_air * after
+            after = free[name] + (of_heating if heat > 0 else of_kw)[k] * heat
+            mass[name] = mass_of_mass * mass[name] + mass_of_air * after + mass_of_heating * max(heat, 0.0)
             air[name] = courses[name][k] = after
             heats[name][k] = heat
     discomfort = {zone.name: out_of_band_kh(case, zone, courses[zone.name]) for zone in unit.zones}
@@ -266,12 +265,14 @@ def _follow_one(case: HvacCase, unit: UnitCase, zone: ZoneCase, points: SetPoint
         model.mass_of_mass,
         model.mass_of_air,
     )
+    mass_of_heating = model.mass_of_heating
     course, heats = [], []
-    for of_air, of_mass, drive, of_kw, low, high, heating, cooling in zip(
+    for of_air, of_mass, drive, of_kw, of_heating, low, high, heating, cooling in zip(
         model.air_of_air.tolist(),
         model.air_of_mass.tolist(),
         model.drive_degc.tolist(),
         model.air_of_kw.tolist(),
+        model.air_of_heating.tolist(),
         points.heating_degc.tolist(),
         points.cooling_degc.tolist(),
         unit.heating_kw.tolist(),
@@ -281,13 +282,16 @@ def _follow_one(case: HvacCase, unit: UnitCase, zone: ZoneCase, points: SetPoint
         air = of_air * air + of_mass * mass + drive
         heat = 0.0
         if air < low:
-            wish = (low - air) / of_kw
+            wish = (low - air) / of_heating
             heat = min(1.0, heating / wish) * wish
+            air += of_heating * heat
         elif air > high:
             wish = (high - air) / of_kw
             heat = min(1.0, cooling / -wish) * wish
-        air += of_kw * heat
+            air += of_kw * heat
         mass = mass_of_mass * mass + mass_of_air * air
+        if heat > 0.0:
+            mass += mass_of_heating * heat
         course.append(air)
         heats.append(heat)
     air_degc, heat_kw = np.array(course), np.array(heats)
@@ -327,7 +331,8 @@ def _lump_kw(
     for zone in unit.zones:
         heat = heats_kw[zone.name]
         for k in _begun(zone, heat, airs_degc[zone.name], unit.people).nonzero()[0].tolist():
-            beyond_kw[k] += _swing_k(zone, heats=heat[k] > 0) / zone.model.air_of_kw[k]
+            of_kw = zone.model.air_of_heating if heat[k] > 0 else zone.model.air_of_kw
+            beyond_kw[k] += _swing_k(zone, heats=heat[k] > 0) / of_kw[k]
     if beyond_kw.any():
         capacity = np.where(total > 0, unit.heating_kw, unit.cooling_kw)
         electric = np.where(total > 0, unit.heating_electric, unit.cooling_electric)

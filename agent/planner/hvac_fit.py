@@ -42,10 +42,13 @@ LIKELY_PER_KW = {
 }
 LIKELY_TAU_H = 24.0
 TAU_LIMITS_H = (3.0, 100.0)  # a mass slower than weeks of data cannot be told from a source of heat
+# A floor that heats: the screed moves the air more than walls do, and follows it within the working day.
+SLAB_MASS_FACTOR, SLAB_TAU_H = 3.0, 10.0
 LIKELY_FACTOR = 2.5  # one standard deviation of the figures that are known by their logarithm
 WALLS_PER_KW = 1 / 100
 TOLERATED_SHARE = 0.15  # of the heat that a thermostat calls for
 BELIEVED_SHARE = 0.5  # one standard deviation, in units of what is tolerated
+SLAB_SHARE_LIMITS = (0.3, 1.0)
 DRIFT_WEIGHT = 0.3  # what an open door heats away drifts in open loop: little weight, but some
 WITNESSES_PER_DAY = 4.0  # independent pieces of news in a day of open-loop errors, which overlap
 
@@ -57,6 +60,11 @@ def likely(unit: Unit, zones: int) -> Figures:
         share * size_kw for share in LIKELY_PER_KW.values()
     )
     return Figures(ua, vent, mass, sun, people, always, capacity, LIKELY_TAU_H, wind=wind)
+
+
+def likely_slab(plain: Figures) -> Figures:
+    """The same zone, were it heated by its floor."""
+    return plain._replace(mass=SLAB_MASS_FACTOR * plain.mass, tau_h=SLAB_TAU_H, slab=1.0)
 
 
 def missed(figures: Figures, data: Data, starts: Starts) -> FloatArray:
@@ -88,22 +96,25 @@ def fitted(figures: Figures, prior: Figures, data: Data, starts: Starts) -> Figu
     by_log = np.array([prior.ua, prior.mass, prior.capacity, prior.tau_h])
     linear = np.array([prior.vent, prior.sun, prior.people, prior.always])
     wall = prior.capacity * LIKELY_PER_KW["capacity"] ** -1 * WALLS_PER_KW
-    windy = data.wind is not None
-    expected = np.array([0.0] * 4 + [1.0] * 4 + [0.0] * len(figures.walls) + [1.0] * windy)
+    windy, floor = data.wind is not None, figures.slab > 0.0
+    slab_at = 8 + len(figures.walls)
+    expected = np.array([0.0] * 4 + [1.0] * 4 + [0.0] * len(figures.walls) + [1.0] * floor + [1.0] * windy)
     weight = np.sqrt(WITNESSES_PER_DAY * WINDOW_EVERY / DAY / 24.0) / BELIEVED_SHARE
 
     def packed(given: Figures) -> FloatArray:
         logs = np.log(np.maximum([given.ua, given.mass, given.capacity, given.tau_h], 1e-9) / by_log)
         rest = np.array([given.vent, given.sun, given.people, given.always]) / linear
         blown = [given.wind / prior.wind] * windy
-        return np.concatenate([logs / np.log(LIKELY_FACTOR), rest, np.array(given.walls) / wall, blown])
+        more = [given.slab] * floor + blown
+        return np.concatenate([logs / np.log(LIKELY_FACTOR), rest, np.array(given.walls) / wall, more])
 
     def unpacked(x: FloatArray) -> Figures:
         ua, mass, capacity, tau_h = (by_log * LIKELY_FACTOR ** x[:4]).tolist()
         vent, sun, people, always = (linear * x[4:8]).tolist()
-        walls = tuple((wall * x[8 : 8 + len(figures.walls)]).tolist())
+        walls = tuple((wall * x[8:slab_at]).tolist())
         blown = prior.wind * float(x[-1]) if windy else 0.0
-        return Figures(ua, vent, mass, sun, people, always, capacity, tau_h, walls, blown)
+        slab = float(x[slab_at]) if floor else 0.0
+        return Figures(ua, vent, mass, sun, people, always, capacity, tau_h, walls, blown, slab)
 
     def residual(x: FloatArray) -> FloatArray:
         found = unpacked(x)
@@ -120,7 +131,9 @@ def fitted(figures: Figures, prior: Figures, data: Data, starts: Starts) -> Figu
 
     low = np.array([-4.0] * 4 + [0.0] * (expected.size - 4))
     high = np.array([4.0] * 4 + [8.0] * (expected.size - 4))
-    low[3], high[3] = np.log(np.array(TAU_LIMITS_H) / LIKELY_TAU_H) / np.log(LIKELY_FACTOR)
+    low[3], high[3] = np.log(np.array(TAU_LIMITS_H) / prior.tau_h) / np.log(LIKELY_FACTOR)
+    if floor:
+        low[slab_at], high[slab_at] = SLAB_SHARE_LIMITS
     first = np.clip(packed(figures), low + 1e-4, high - 1e-4)
     done = least_squares(residual, first, bounds=(low, high), x_scale=1.0, max_nfev=25)
     return unpacked(done.x)
@@ -150,6 +163,7 @@ def figures_of(model: ZoneModel, neighbours: tuple[str, ...]) -> Figures:
         model.mass_kwh_per_k / model.mass_ua_kw_per_k if massive else 1.0,
         tuple(model.neighbours_kw_per_k[name] for name in neighbours),
         model.wind_kw_per_k_m_s,
+        model.slab_share,
     )
 
 
@@ -167,6 +181,7 @@ def model_of(
         mass_kwh_per_k=figures.mass * figures.tau_h,
         ua_kw_per_k=max(figures.ua, 1e-6),
         mass_ua_kw_per_k=figures.mass,
+        slab_share=figures.slab,
         sun_kw_per_w_m2=figures.sun,
         gain_occupied_kw=figures.people,
         gain_always_kw=figures.always,

@@ -22,7 +22,7 @@ from agent.planner.hvac_balance import (
 )
 from agent.planner.hvac_doubts import unfit
 from agent.planner.hvac_droop import droops
-from agent.planner.hvac_fit import figures_of, fitted, likely, loss_of, model_of, rms
+from agent.planner.hvac_fit import figures_of, fitted, likely, likely_slab, loss_of, model_of, rms
 from agent.planner.hvac_model import FloatArray, wind_reckoned_with
 from agent.planner.hvac_past import SitePast, UnitPast, bridged, unit_past
 
@@ -31,6 +31,9 @@ HELD_BACK_SHARE = 0.25
 LEAST_HELD_BACK_DAYS = 2.0
 WORST_RMSE_24H_K = 2.0
 GOOD_RMSE_24H_K = 0.8  # in a zone that hardly changes, saying so is hard to beat and nothing to be ashamed of
+SLAB_WORTH = 1.25  # so much less must a floor that heats miss: heat that comes late may be other things
+LEAST_SLAB_SHARE = 0.6  # halls that air heats come out at the least that the fit allows, floors near one
+LEAST_HEATED_STEPS = 48
 WALLS_WORTH = 1.1  # a model with walls must miss this much less than one without
 LEAST_WIND_SHARE = 0.9  # of the past in which the wind must be known, to be reckoned with
 LEAST_WIND_SPREAD_M_S = 0.3
@@ -98,8 +101,11 @@ def identify_zone(hvac: Hvac, name: str, past: SitePast, unit: UnitPast | None) 
     if not held_back.size:
         return Refused("no whole day without gaps among the first or the last days")
     figures, data = _widened(hvac, name, past, unit, (first, data), lag, prior, held_back)
+    slab = _slab(figures, data, prior, split, held_back)
+    if slab is not None:
+        figures, prior = slab, likely_slab(prior)
     alone = _by_lead(open_loop(figures, data, held_back))
-    rmse = _by_lead(open_loop(figures, data, held_back, unexplained_courses(figures, data, held_back)))
+    rmse = foreseen_rmse(figures, data, held_back)
     naive = {lead: rms(_unchanged(data, held_back, steps)) for lead, steps in LEADS.items()}
     if rmse["24h"] > WORST_RMSE_24H_K:
         return Refused(
@@ -150,6 +156,23 @@ def _widened(
         if missed < error:
             figures, data, error = found, wider, missed
     return figures, data
+
+
+def _slab(figures: Figures, data: Data, prior: Figures, split: int, held_back: Starts) -> Figures | None:
+    """The figures of a zone that its floor heats, where they miss the days held back clearly less at each lead of hours."""
+    starts = starts_of(data, 0, split)
+    if not starts.size or int((data.heat[: split + 1] > 0).sum()) < LEAST_HEATED_STEPS:
+        return None
+    expected = likely_slab(prior)._replace(walls=figures.walls, wind=figures.wind)
+    found = fitted(expected, likely_slab(prior), data, starts)
+    plain, slab = foreseen_rmse(figures, data, held_back), foreseen_rmse(found, data, held_back)
+    clearly = all(slab[lead] * SLAB_WORTH < plain[lead] for lead in ("4h", "24h"))
+    return found if clearly and found.slab >= LEAST_SLAB_SHARE else None
+
+
+def foreseen_rmse(figures: Figures, data: Data, starts: Starts) -> dict[str, float]:
+    """RMSE by lead with what was not explained until then, as the plan has it, [K]."""
+    return _by_lead(open_loop(figures, data, starts, unexplained_courses(figures, data, starts)))
 
 
 def _wind(past: SitePast) -> FloatArray | None:
@@ -211,8 +234,7 @@ def standing_score(
     held_back = starts_of(data, held_back_from(past.size) - HORIZON // 4, data.air.size)
     if not held_back.size:
         return float("inf"), {}
-    courses = unexplained_courses(figures, data, held_back)
-    return loss_of(figures, data, held_back), _by_lead(open_loop(figures, data, held_back, courses))
+    return loss_of(figures, data, held_back), foreseen_rmse(figures, data, held_back)
 
 
 def held_back_course(

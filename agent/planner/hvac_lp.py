@@ -1,7 +1,7 @@
 """The cheapest temperatures of all zones: one linear programme over the horizon.
 
     min  sum price h P + discomfort h (over + under) + demand charge (peak - peak so far) + excess
-    A(k+1) = a A(k) + b M(k) + drive(k) + d (Qh(k) - Qc(k)),   M(k+1) = m M(k) + n A(k+1)
+    A(k+1) = a A(k) + b M(k) + drive(k) + d (Qh(k) - Qc(k)),   M(k+1) = m M(k) + n A(k+1)   (floors that heat: Qh in M too)
     low - under <= A(k+1) <= high + over,     sum Qc / Cc + sum Qh / Ch <= 1  for each unit
     P = fan + Qc (1/COP + fan share) + Qh (1/COP + fan share),   P + base <= peak,  <= limit + excess
 Zones meet only in their unit's capacity and in the power: neighbours' walls would cost sixteen
@@ -229,11 +229,14 @@ def _solve(case: HvacCase, idle: _Idle) -> Mapping[str, PlannedZone] | None:
             (air, -model.air_of_air, 1),
             (mass, -model.air_of_mass, 1),
             (cool, model.air_of_kw, 0),
-            (heat, -model.air_of_kw, 0),
+            (heat, -model.air_of_heating, 0),
         )
         start = np.zeros(steps)
         start[0] = model.mass_of_mass * zone.mass_degc
-        equal.block(start, (mass, 1.0, 0), (mass, -model.mass_of_mass, 1), (air, -model.mass_of_air, 0))
+        slab = ((heat, -model.mass_of_heating, 0),) if model.mass_of_heating else ()
+        equal.block(
+            start, (mass, 1.0, 0), (mass, -model.mass_of_mass, 1), (air, -model.mass_of_air, 0), *slab
+        )
         below.block(zone.high_degc, (air, 1.0, 0), (over, -1.0, 0))
         below.block(-zone.low_degc, (air, -1.0, 0), (under, -1.0, 0))
         for which, values in ((air, -np.inf), (mass, -np.inf)):

@@ -4,6 +4,7 @@ A zone is two nodes, air and mass. One step is implicit Euler, stable for any st
     Ca (A' - A)/h = UA (To - A') + Um (M' - A') + q        Cm (M' - M)/h = Um (A' - M')
 with q the heat into the air, [kW]: gains, sun, heating less cooling. Solved for A' and M' it is
 linear in A, M, To and q: the same four numbers serve the simulation and the linear programme.
+A floor that heats gives the share `slab_share` of its heat to the mass instead, and the air has it from there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ LEAST_HEAT_PUMP_COP = 1.5  # below this it is a heater or a boiler, which does n
 
 
 class ZoneStepModel(NamedTuple):
-    """A' = air_of_air A + air_of_mass M + air_of_outdoor To + air_of_kw q;  M' = mass_of_mass M + mass_of_air A'."""
+    """A' = air_of_air A + air_of_mass M + air_of_outdoor To + air_of_kw (q + mass_of_air p);
+    M' = mass_of_mass M + mass_of_air A' + mass_of_kw p, with p the heat into the mass, [kW]."""
 
     air_of_air: float
     air_of_mass: float
@@ -37,32 +39,35 @@ class ZoneStepModel(NamedTuple):
     air_of_kw: float
     mass_of_mass: float
     mass_of_air: float
+    mass_of_kw: float
 
 
 class _Capacities(NamedTuple):
-    """Of one step: the air's capacity and the mass's pull on it, [kW/K], and how much of itself the mass keeps."""
+    """Of one step: the air's capacity and the mass's pull on it, [kW/K], how much of itself the mass keeps, and what
+    a kW into it moves it by, [K]."""
 
     air: float
     pull: float
     mass_of_mass: float
+    mass_of_kw: float
 
 
 def _capacities(model: ZoneModel, step_s: float) -> _Capacities:
     step_h = step_s / 3600.0
     air = model.air_kwh_per_k / step_h
     if model.mass_kwh_per_k <= 0 or model.mass_ua_kw_per_k <= 0:
-        return _Capacities(air, 0.0, 0.0)
+        return _Capacities(air, 0.0, 0.0, 0.0)
     mass, coupling = model.mass_kwh_per_k / step_h, model.mass_ua_kw_per_k
     mass_of_mass = mass / (mass + coupling)
-    return _Capacities(air, coupling * mass_of_mass, mass_of_mass)
+    return _Capacities(air, coupling * mass_of_mass, mass_of_mass, 1.0 / (mass + coupling))
 
 
 def zone_step_model(model: ZoneModel, step_s: float) -> ZoneStepModel:
     """The zone's dynamics over one step of `step_s` without people, neighbours not counted, at the usual wind."""
-    air, pull, mass_of_mass = _capacities(model, step_s)
+    air, pull, keep, mass_of_kw = _capacities(model, step_s)
     ua = model.ua_kw_per_k + model.wind_kw_per_k_m_s * model.usual_wind_m_s
     total = air + ua + pull
-    return ZoneStepModel(air / total, pull / total, ua / total, 1.0 / total, mass_of_mass, 1.0 - mass_of_mass)
+    return ZoneStepModel(air / total, pull / total, ua / total, 1.0 / total, keep, 1.0 - keep, mass_of_kw)
 
 
 def wind_reckoned_with(model: ZoneModel, wind_m_s: FloatArray | None, steps: int) -> FloatArray | None:
@@ -74,9 +79,10 @@ def wind_reckoned_with(model: ZoneModel, wind_m_s: FloatArray | None, steps: int
 
 
 class ZoneCourseModel(NamedTuple):
-    """A zone over a horizon, one value a step; everything but the unit's heat Q is in `drive_degc`.
+    """A zone over a horizon, one value a step; everything but the unit's heating H and cooling C is in `drive_degc`.
 
-    A' = air_of_air A + air_of_mass M + drive + air_of_kw Q;  M' = mass_of_mass M + mass_of_air A'.
+    A' = air_of_air A + air_of_mass M + drive + air_of_heating H - air_of_kw C;
+    M' = mass_of_mass M + mass_of_air A' + mass_of_heating H.
     """
 
     air_of_air: FloatArray
@@ -85,6 +91,8 @@ class ZoneCourseModel(NamedTuple):
     air_of_kw: FloatArray
     mass_of_mass: float
     mass_of_air: float
+    air_of_heating: FloatArray  # less than `air_of_kw` where a floor heats
+    mass_of_heating: float
 
 
 def zone_course_model(
@@ -103,7 +111,7 @@ def zone_course_model(
     """
     walls = {name: ua for name, ua in model.neighbours_kw_per_k.items() if name in neighbours_degc}
     wall_ua = sum(walls.values())
-    air, pull, mass_of_mass = _capacities(model, step_s)
+    air, pull, keep, mass_of_kw = _capacities(model, step_s)
     ua = model.ua_kw_per_k + np.where(ventilated, wall_ua + model.vent_ua_kw_per_k, wall_ua)
     loss_kw_per_k = model.ua_kw_per_k + model.vent_ua_kw_per_k * ventilated
     blown = wind_reckoned_with(model, wind_m_s, outdoor_degc.size)
@@ -115,20 +123,34 @@ def zone_course_model(
     drive = of_kw * (loss_kw_per_k * outdoor_degc + gain_kw)
     for name, wall in walls.items():
         drive = drive + of_kw * wall * neighbours_degc[name]
-    return ZoneCourseModel(air / total, pull / total, drive, of_kw, mass_of_mass, 1.0 - mass_of_mass)
+    return ZoneCourseModel(
+        air / total,
+        pull / total,
+        drive,
+        of_kw,
+        keep,
+        1.0 - keep,
+        of_kw * (1.0 - model.slab_share * keep),
+        model.slab_share * mass_of_kw,
+    )
 
 
 def next_temps(
-    step: ZoneStepModel, air_degc: float, mass_degc: float, outdoor_degc: float, heat_kw: float
+    step: ZoneStepModel,
+    air_degc: float,
+    mass_degc: float,
+    outdoor_degc: float,
+    heat_kw: float,
+    into_mass_kw: float = 0.0,
 ) -> tuple[float, float]:
     """Air and mass at the end of a step, [degC], with `heat_kw` into the air."""
     air = (
         step.air_of_air * air_degc
         + step.air_of_mass * mass_degc
         + step.air_of_outdoor * outdoor_degc
-        + step.air_of_kw * heat_kw
+        + step.air_of_kw * (heat_kw + step.mass_of_air * into_mass_kw)
     )
-    return air, step.mass_of_mass * mass_degc + step.mass_of_air * air
+    return air, step.mass_of_mass * mass_degc + step.mass_of_air * air + step.mass_of_kw * into_mass_kw
 
 
 def next_mass_degc(model: ZoneModel, mass_degc: float, air_degc: float, elapsed_s: float) -> float:

@@ -70,13 +70,15 @@ def followed(name: str, model: ZoneModel, past: SitePast, unit: UnitPast | None)
     airs, masses, residual_kw = np.empty(steps), np.empty(steps), np.full(steps, np.nan)
     for k in range(steps):
         foreseen = course.air_of_air[k] * at + course.air_of_mass[k] * mass + course.drive_degc[k]
-        foreseen += course.air_of_kw[k] * heat[k]
+        foreseen += (course.air_of_heating if heat[k] > 0 else course.air_of_kw)[k] * heat[k]
         if np.isfinite(air[k]):
             residual_kw[k] = (air[k] - foreseen) / course.air_of_kw[k]
             at = float(air[k])
         elif np.isfinite(foreseen):
             at = float(foreseen)
         mass = course.mass_of_mass * mass + course.mass_of_air * at
+        if heat[k] > 0:
+            mass += course.mass_of_heating * heat[k]
         airs[k], masses[k] = at, mass
     return Followed(course, heat, airs, masses, residual_kw)
 

@@ -174,9 +174,11 @@ def _run(along: Followed, first: int, last: int, sign: float, capacity_kw: Float
         rest = course.drive_degc[k] + course.air_of_kw[k] * lasting
         free = course.air_of_air[k] * free + course.air_of_mass[k] * free_mass + rest
         full = course.air_of_air[k] * full + course.air_of_mass[k] * full_mass + rest
-        full += course.air_of_kw[k] * sign * capacity_kw[k]
+        full += (course.air_of_heating if sign > 0 else course.air_of_kw)[k] * sign * capacity_kw[k]
         free_mass = course.mass_of_mass * free_mass + course.mass_of_air * free
         full_mass = course.mass_of_mass * full_mass + course.mass_of_air * full
+        if sign > 0:
+            full_mass += course.mass_of_heating * capacity_kw[k]
     lift = sign * (full - free)
     if not np.isfinite(lift) or lift < LEAST_LIFT_K:
         return None

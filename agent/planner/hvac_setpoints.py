@@ -11,7 +11,7 @@ import numpy as np
 from agent.config.site import Hvac, Unit, Zone, ZoneModel
 from agent.domain import ZoneStep
 from agent.planner.hvac_case import Course, HvacCase, ZoneCase
-from agent.planner.hvac_droop import PlannedAir, droop_at, ramp_k
+from agent.planner.hvac_droop import DEFAULT_DROOP_K, PlannedAir, droop_at, ramp_k
 from agent.planner.hvac_lp import LEAST_KW, PlannedZone, stored_limits
 from agent.planner.hvac_model import FloatArray
 from agent.planner.hvac_schedule import (
@@ -27,6 +27,8 @@ LEAST_HEAT_SHARE = 0.01  # of a unit's capacity; less is rounding
 OCCUPIED_STEP_K = 1.0  # people feel more than this in a quarter of an hour
 ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set-back edge
 LEAST_OFF_S = 1800.0
+FLOOR_CALL_K = 1.5  # told so far above the air, any thermostat calls
+FLOOR_STEPS = 3.0  # of full output owed or given in advance before a floor is switched
 
 
 def sent(zone: Zone, wanted: SetPoints, people: BoolArray, planned: PlannedAir | None = None) -> SetPoints:
@@ -42,6 +44,11 @@ def sent(zone: Zone, wanted: SetPoints, people: BoolArray, planned: PlannedAir |
     if planned is not None:
         later_heating, later_cooling = ramp_k(model, planned, people)
         of_heating, of_cooling = of_heating - later_heating, of_cooling - later_cooling
+    if model.slab_share > 0:
+        # By day a floor's thermostat may be told lower by what the floor still holds. Until the air is there it may not:
+        # it would let go, and what the floor holds comes hours later.
+        there = people & (np.ones_like(people) if planned is None else planned.air_degc > wanted.heating_degc)
+        of_heating = np.where(there, of_heating, np.maximum(of_heating, DEFAULT_DROOP_K))
     floor, ceiling = setback_limits(zone)
     low, high = wanted.heating_degc, wanted.cooling_degc
     room = np.maximum(0.0, 0.5 * (high - low - LEAST_SPREAD_K))
@@ -65,12 +72,28 @@ def planned_air(case: HvacCase, course: Course, unit: Unit, name: str) -> Planne
     return None
 
 
-def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -> SetPoints:
+def _by_runs(share: FloatArray) -> BoolArray:
+    """Steps of full output that give what the shares of it [n] come to, switched seldom: a floor evens them out."""
+    owed, on = 0.0, False
+    runs = np.zeros(share.size, dtype=np.bool_)
+    for k, part in enumerate(share.tolist()):
+        owed += part
+        on = owed > 0.5 * FLOOR_STEPS if not on else owed > 0.5
+        runs[k] = on
+        owed -= on
+    return runs
+
+
+def planned_setpoints(
+    zone: ZoneCase, planned: PlannedZone, people: BoolArray, heating_kw: FloatArray
+) -> SetPoints:
     """Set-points under which a thermostat does what was planned.
 
     Where the plan cools, the cooling set-point is the planned temperature; where it heats, the
     heating set-point; the other one, and both where the zone floats, stand at the edge of the band,
-    so that weather the plan did not know is met by the thermostat.
+    so that weather the plan did not know is met by the thermostat. A floor is felt hours later: no set-point near
+    the air brings its heat, so it is told well above where it shall run and the band's edge where not.
+    `heating_kw`: what the unit can give the zone, by step.
     """
     low, high = zone.low_degc, zone.high_degc
     floor, ceiling = setback_limits(zone.zone)
@@ -80,6 +103,9 @@ def planned_setpoints(zone: ZoneCase, planned: PlannedZone, people: BoolArray) -
     chosen = ~planned.at_capacity
     cooling = np.where(cools, np.where(chosen, planned.air_degc, np.minimum(planned.air_degc, high)), high)
     heating = np.where(heats, np.where(chosen, planned.air_degc, np.maximum(planned.air_degc, low)), low)
+    if zone.model.mass_of_heating > 0:
+        share = np.maximum(planned.heat_kw, 0.0) / np.maximum(heating_kw, 1e-6)
+        heating = np.where(_by_runs(share), np.maximum(planned.air_degc, low) + FLOOR_CALL_K, low)
     cooling = np.clip(cooling, np.minimum(coldest, high), ceiling)
     heating = np.clip(heating, floor, np.maximum(warmest, low))
     for k in range(1, people.size):

@@ -12,7 +12,7 @@ from agent.planner.hvac_schedule import BoolArray, SetPoints, block_starts, brou
 
 LONGEST_START_S = 4 * 3600.0
 # Tried one after the other where the longest so far is the best: floors that heat, and frost.
-FURTHER_STARTS_S = (5 * 3600.0, 6 * 3600.0, 8 * 3600.0, 10 * 3600.0)
+FURTHER_STARTS_S = tuple(h * 3600.0 for h in (5, 6, 8, 10, 12, 14, 17, 20))
 # More zones than that have every second lead tried, then the two beside the best: there is no time for all.
 MANY_ZONES = 12
 

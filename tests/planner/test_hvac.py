@@ -222,7 +222,7 @@ def test_the_programme_buys_heat_in_the_cheap_step_as_worked_by_hand():
     case = HvacCase(units, outdoor, np.array([0.1, 0.3]), np.zeros(2), 1.0, 0.0, 0.0, None)
 
     course = optimal_course(case)["hall"]
-    followed = simulate(case, {"hall": planned_setpoints(hall, course, wanted)})
+    followed = simulate(case, {"hall": planned_setpoints(hall, course, wanted, units[0].heating_kw)})
 
     assert course.heat_kw == pytest.approx([4.0, 0.0], abs=1e-4)
     assert course.air_degc == pytest.approx([20.0, 20.0], abs=1e-4)
