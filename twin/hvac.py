@@ -128,6 +128,7 @@ class HvacTwin:
         self.outdoor = self.weather.at(first_at)
         self.hvac = hvac
         self._timezone = site.site.timezone
+        self._closed = frozenset(site.site.closed_days)
         self._rng = rng
         self._start_at = first_at
         self._asked_s = 0.0
@@ -201,7 +202,7 @@ class HvacTwin:
         self.outdoor = self.weather.at(at)
         for zone in self.zones.values():
             if self._steps % 2 == 0:  # the programme has minutes
-                zone.occupied = is_occupied(zone.zone, self._timezone, at)
+                zone.occupied = is_occupied(zone.zone, self._timezone, at, self._closed)
             if at.toordinal() != self._day:
                 zone.crowd = self._rng.uniform(0.8, 1.1)
         self._day = at.toordinal()

@@ -49,7 +49,9 @@ class Identity(Part):
     timezone: str = Field(default="UTC", description='IANA time zone, "Europe/Berlin".')
     country: str = Field(default="", description="Two letters, for public holidays.")
     closed_days: tuple[date, ...] = Field(
-        default=(), description="Local dates on which the plant stands though it is no Sunday: 2026-12-24."
+        default=(),
+        strict=False,
+        description="Local dates on which the plant stands though it is no Sunday: 2026-12-24. Zones with hours stay set back.",
     )
     altitude_m: float = Field(default=0.0, ge=-430, le=5000, description="Height above sea level.")
 

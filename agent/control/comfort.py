@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from agent.config.parts import Point
 from agent.config.site import Hvac, Unit, Zone
@@ -24,7 +24,7 @@ from agent.control.comfort_sensor import SensorWatch
 from agent.control.comfort_supply import PlantSetpoint, ZoneCall, next_supply
 from agent.control.comfort_units import UnitSwitch
 from agent.domain import Command, Refusal, Snapshot, ZoneStep
-from agent.planner.hvac_schedule import is_occupied
+from agent.planner.hvac_schedule import OPEN, is_occupied
 
 # Set-points are supervisory: a command not sent within this time waits for the next tick.
 _LIFE = timedelta(seconds=60)
@@ -58,10 +58,12 @@ class ComfortGuard:
         writable: frozenset[str],
         points: Mapping[str, Point] | None = None,
         timezone: str = "UTC",
+        closed: frozenset[date] = OPEN,
     ) -> None:
         self._hvac = hvac
         self._writable = writable
         self._timezone = timezone
+        self._closed = closed
         self._hold = timedelta(hours=hvac.override_hold_h)
         self._ranges = {
             tag: device_range((points or {}).get(tag))
@@ -166,7 +168,7 @@ class ComfortGuard:
     def people(self, zone: Zone, snapshot: Snapshot) -> bool:
         """Whether people are in: the contact says, or the calendar where there is none."""
         contact = snapshot.value(zone.occupied)
-        due = is_occupied(zone, self._timezone, snapshot.at)
+        due = is_occupied(zone, self._timezone, snapshot.at, self._closed)
         return contact >= 0.5 or (due and bool(zone.occupancy)) if contact is not None else due
 
     def _steer(
@@ -259,7 +261,9 @@ class ComfortGuard:
             elif unit.kind == "ventilation":
                 # Fresh air is never traded away: on with people, and half an hour before they come.
                 soon = snapshot.at + _AIR_AHEAD
-                due = any(is_occupied(self._hvac.zones[zone], self._timezone, soon) for zone in served)
+                due = any(
+                    is_occupied(self._hvac.zones[zone], self._timezone, soon, self._closed) for zone in served
+                )
                 wishes[name] = [due]
                 if served & people:
                     needed.add(name)

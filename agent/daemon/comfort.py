@@ -53,7 +53,8 @@ class HvacRuntime:
         self._hvac: Hvac = as_left_behind(site.hvac)
         site = site.model_copy(update={"hvac": self._hvac})
         self._site = site
-        self._guard = ComfortGuard(self._hvac, writable, site.points, site.site.timezone)
+        self._closed = frozenset(site.site.closed_days)
+        self._guard = ComfortGuard(self._hvac, writable, site.points, site.site.timezone, self._closed)
         self.switch = ModeSwitch(Mode(self._hvac.mode))
         self._memory = HvacMemory(site, models)
         self._power = SitePower(site)
@@ -342,10 +343,13 @@ class HvacRuntime:
             )
             hvac = self._memory.hvac
             timezone = site.site.timezone
-            hours = {name: occupancy_grid(z, timezone, at, STEPS, STEP_S) for name, z in hvac.zones.items()}
+            hours = {
+                name: occupancy_grid(z, timezone, at, STEPS, STEP_S, self._closed)
+                for name, z in hvac.zones.items()
+            }
             price = price_grid(site.tariff, timezone, at, STEPS, STEP_S)
             plan = plan_hvac(hvac, site.tariff, state, weather, hours, price, at, STEP_S)
-            return excited(plan, hvac, timezone)
+            return excited(plan, hvac, timezone, self._closed)
 
         return job
 

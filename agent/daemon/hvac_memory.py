@@ -58,8 +58,11 @@ def site_past(
 
     steps = outdoor.values.size
     people = {}
+    closed = frozenset(site.site.closed_days)
     for name, zone in hvac.zones.items():
-        due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S).astype(np.float64)
+        due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S, closed).astype(
+            np.float64
+        )
         contact = series(zone.occupied)
         people[name] = np.where(np.isfinite(contact), contact, due)
 

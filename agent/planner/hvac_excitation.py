@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from agent.config.site import Hvac, Zone
 from agent.domain import HvacPlan, ZoneStep
-from agent.planner.hvac_schedule import LEAST_SPREAD_K, comfort_limits, is_occupied
+from agent.planner.hvac_schedule import LEAST_SPREAD_K, OPEN, comfort_limits, is_occupied
 
 STEP = timedelta(minutes=15)
 STEPS = 96
@@ -23,7 +23,7 @@ MOST_STEP_K = 1.0  # people feel more than this in a quarter of an hour
 BLOCK_H = 2  # how long a set-point stays: twice as long as most air answers
 
 
-def excited(plan: HvacPlan, hvac: Hvac, timezone: str) -> HvacPlan:
+def excited(plan: HvacPlan, hvac: Hvac, timezone: str, closed: frozenset[date] = OPEN) -> HvacPlan:
     """The plan with its steps moved while [hvac.excitation] lasts; the plan itself before and after."""
     last_at = plan.made_at + STEPS * STEP
     if hvac.excitation is None or not (
@@ -33,7 +33,7 @@ def excited(plan: HvacPlan, hvac: Hvac, timezone: str) -> HvacPlan:
     zones: dict[str, tuple[ZoneStep, ...]] = {}
     moved: set[str] = set()
     for name, zone in hvac.zones.items():
-        steps = _moved(plan, hvac, name, zone, timezone)
+        steps = _moved(plan, hvac, name, zone, timezone, closed)
         if steps is not None:
             zones[name] = steps
             moved.add(name)
@@ -61,7 +61,9 @@ def _lasts(hvac: Hvac, timezone: str, at: datetime) -> bool:
     return test.begin <= day < test.begin + timedelta(days=test.days)
 
 
-def _moved(plan: HvacPlan, hvac: Hvac, name: str, zone: Zone, timezone: str) -> tuple[ZoneStep, ...] | None:
+def _moved(
+    plan: HvacPlan, hvac: Hvac, name: str, zone: Zone, timezone: str, closed: frozenset[date]
+) -> tuple[ZoneStep, ...] | None:
     """The zone's steps by quarter hours, moved where it may be; None where it may nowhere."""
     given = plan.zones.get(name, ())
     if not given:
@@ -73,7 +75,7 @@ def _moved(plan: HvacPlan, hvac: Hvac, name: str, zone: Zone, timezone: str) -> 
         while k < len(given) and given[k].at <= at:
             current, k = given[k], k + 1
         step = replace(current, at=at)
-        full = all(is_occupied(zone, timezone, at + lead) for lead in (-4 * STEP, timedelta(0), STEP))
+        full = all(is_occupied(zone, timezone, at + lead, closed) for lead in (-4 * STEP, timedelta(0), STEP))
         if full and _lasts(hvac, timezone, at):
             heating, cooling = _pair(hvac, name, zone, step, timezone, at)
             if out:

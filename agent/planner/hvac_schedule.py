@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -18,19 +18,27 @@ FloatArray = NDArray[np.float64]
 
 SAMPLE_S = 300.0  # occupancy is looked up this often within a step
 LEAST_SPREAD_K = 2.0  # heating set-points stay this far below cooling set-points
+OPEN: frozenset[date] = frozenset()  # no day on which the site is closed
 
 
-def is_occupied(zone: Zone, timezone: str, at: datetime) -> bool:
-    """Whether people are due in the zone at an instant. Without hours they are due at all hours."""
+def is_occupied(zone: Zone, timezone: str, at: datetime, closed: frozenset[date] = OPEN) -> bool:
+    """Whether people are due in the zone at an instant. Without hours they are due at all hours.
+
+    `closed`: local days on which nobody comes to a zone with hours.
+    """
     if not zone.occupancy:
         return True
     local = at.astimezone(ZoneInfo(timezone))
     minute = local.hour * 60.0 + local.minute + local.second / 60.0
-    return any(span.contains(local.weekday(), minute) for span in zone.occupancy)
+    return local.date() not in closed and any(
+        span.contains(local.weekday(), minute) for span in zone.occupancy
+    )
 
 
-def occupancy_grid(zone: Zone, timezone: str, at: datetime, steps: int, step_s: float) -> BoolArray:
-    """True for each of `steps` steps of `step_s` from `at` in which people are due at some time.
+def occupancy_grid(
+    zone: Zone, timezone: str, at: datetime, steps: int, step_s: float, closed: frozenset[date] = OPEN
+) -> BoolArray:
+    """True for each of `steps` steps of `step_s` from `at` in which people are due at some time; none on `closed` days.
 
     Each instant is turned into local time by itself, so that days of 23 and 25 hours come out right.
     """
@@ -45,7 +53,7 @@ def occupancy_grid(zone: Zone, timezone: str, at: datetime, steps: int, step_s: 
         minute = (local.weekday() * 24 + local.hour) * 60.0 + local.minute + local.second / 60.0
         # Clocks change at whole quarter hours: within a step the minutes simply go on.
         slots = ((minute + np.arange(samples) * step_s / samples / 60.0) * 60.0 // SAMPLE_S) % week.size
-        out[k] = week[slots.astype(np.int64)].any()
+        out[k] = local.date() not in closed and week[slots.astype(np.int64)].any()
     return out
 
 

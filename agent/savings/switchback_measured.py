@@ -75,8 +75,9 @@ def _measured(source: SeriesSource, site: Site, hvac: Hvac, day: Day) -> SwitchD
     # Gaps count at the day's own mean: each day has the same length in both arms.
     filled = np.where(measured, power, power[measured].mean())
     occupied_h = discomfort = 0.0
+    closed = frozenset(site.site.closed_days)
     for zone in hvac.zones.values():
-        people = occupancy_grid(zone, site.site.timezone, day.from_at, steps, _STEP_S)
+        people = occupancy_grid(zone, site.site.timezone, day.from_at, steps, _STEP_S, closed)
         temp = series(zone.temp)
         out = np.maximum(np.maximum(zone.comfort_low_degc - temp, temp - zone.comfort_high_degc), 0.0)
         occupied_h = max(occupied_h, float(people.sum()) * hours)

@@ -103,7 +103,8 @@ def _zone(
     grid = source.series(zone.temp, from_at, to_at, MINUTE_S)
     air = grid.values
     slots = -(-air.size // _SLOT_MIN)
-    due = occupancy_grid(zone, site.site.timezone, grid.start_at, slots, _SLOT_MIN * 60.0)
+    closed = frozenset(site.site.closed_days)
+    due = occupancy_grid(zone, site.site.timezone, grid.start_at, slots, _SLOT_MIN * 60.0, closed)
     people = np.repeat(due, _SLOT_MIN)[: air.size]
     if zone.occupied is not None:
         contact = source.series(zone.occupied, from_at, to_at, MINUTE_S).values

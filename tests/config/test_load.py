@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_relative_paths_stand_beside_site_toml():
     site = load_site(DEMO)
 
     assert site.storage.directory == DEMO.parent / "state"
+
+
+def test_days_on_which_the_site_is_closed_are_written_as_a_list_of_dates():
+    site = demo_with(("[site]\n", "[site]\nclosed_days = [2026-12-24, 2026-12-25]\n"))
+
+    assert site.site.closed_days == (date(2026, 12, 24), date(2026, 12, 25))
+    with pytest.raises(SiteErrors, match="closed_days"):
+        demo_with(("[site]\n", '[site]\nclosed_days = ["the 24th"]\n'))
 
 
 def test_absolute_paths_stay():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from agent.config.load import load_site
@@ -86,6 +86,33 @@ def test_halls_led_up_ahead_of_people_give_way_where_the_billing_interval_would_
     assert "billing interval: zones are told less than planned" in noted
     assert free[-1] == 20.1  # led up at once
     assert charged[-1] < 20.0
+
+
+def runtime_on(closed: tuple[date, ...]) -> HvacRuntime:
+    site = load_site(SITE)
+    return HvacRuntime(
+        site.model_copy(update={"site": site.site.model_copy(update={"closed_days": closed})}), frozenset()
+    )
+
+
+def test_halls_stay_set_back_on_a_day_on_which_the_site_is_closed_until_somebody_comes():
+    noon = NOW + timedelta(hours=8)
+    temps = {"hall": 16.0, "packing": 16.5}
+    told = {}
+    for day, closed, contact in (
+        ("open", (), 0.0),
+        ("closed", (NOW.date(),), 0.0),
+        ("called in", (NOW.date(),), 1.0),
+    ):
+        runtime = runtime_on(closed)
+        for minutes in (-15, 0):
+            at = noon + timedelta(minutes=minutes)
+            runtime.tick(snapshot(at, temps, rtu1__occupied=contact), History(":memory:", 30), [])
+        told[day] = runtime.plan.step_at("hall", noon).heating_setpoint_degc
+
+    assert told["open"] >= 20.0
+    assert told["closed"] == 15.0
+    assert told["called in"] >= 20.0
 
 
 def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from agent.planner.hvac import HvacState, WeatherForecast, baseline_hvac, occupa
 from agent.planner.hvac_case import HvacCase, simulate, unit_case, zone_case
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import next_mass_degc, next_temps, zone_step_model
-from agent.planner.hvac_schedule import SetPoints
+from agent.planner.hvac_schedule import SetPoints, is_occupied
 from agent.planner.hvac_setpoints import planned_setpoints
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -121,6 +121,22 @@ def test_a_step_in_which_people_come_counts_as_occupied():
     grid = occupancy_grid(zone, "UTC", MONDAY, 32, 900.0)
 
     assert np.flatnonzero(grid).tolist() == [24, 25, 26, 27]  # 06:00 to 07:00
+
+
+def test_nobody_is_due_on_a_day_on_which_the_site_is_closed():
+    zone = Zone.model_validate({"unit": "u", "temp": "z.t", "occupancy": [{"from": "06:00", "to": "18:00"}]})
+    closed = frozenset({date(2026, 12, 25)})
+    # From 22:00 UTC of the 23rd: an hour before the 24th begins in Berlin.
+    eve = datetime(2026, 12, 23, 22, tzinfo=UTC)
+
+    grid = occupancy_grid(zone, "Europe/Berlin", eve, 74 * 4, 900.0, closed)
+
+    due = {(eve + timedelta(minutes=15 * int(k))).date().day for k in np.flatnonzero(grid)}
+    assert due == {24, 26}
+    assert is_occupied(zone, "Europe/Berlin", eve + timedelta(hours=12), closed)
+    assert not is_occupied(zone, "Europe/Berlin", eve + timedelta(hours=36), closed)
+    # A zone that has no hours knows no days off either: somebody may be in at any time.
+    assert is_occupied(Zone(unit="u", temp="z.t"), "Europe/Berlin", eve + timedelta(hours=36), closed)
 
 
 def test_a_zone_without_hours_is_kept_comfortable_at_all_hours():
