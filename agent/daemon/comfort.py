@@ -22,7 +22,7 @@ from agent.domain import Command, HvacPlan, Mode, Quality, Reading, Snapshot, Zo
 from agent.log import get_logger
 from agent.planner.hvac import HvacState, plan_hvac
 from agent.planner.hvac_excitation import excited
-from agent.planner.hvac_schedule import occupancy_grid
+from agent.planner.hvac_schedule import is_occupied, occupancy_grid
 from agent.planner.prices import price_grid
 from agent.planner.switchback import arm_at
 from agent.planner.switchback import days as switchback_days
@@ -38,10 +38,15 @@ STEP_S = 900
 STEPS = 96
 KEPT_STEPS = 4  # a plan is made anew each hour,
 SURPRISE_K = 0.25  # and a quarter hour after a zone was this far from what it expected
+PEOPLE_STAY = timedelta(minutes=15)  # after a contact last reported them outside their hours
 _MASS_H = 12.0
 _TEST = "switchback test: the site's own turn"
 _BLIND = "no zone temperature is known"
 _ANSWERS = timedelta(seconds=STALE_HOLD_S)  # a device that was heard within this is there
+_STUCK = {
+    "people": "Kept comfortable day and night; models learn by the calendar.",
+    "nobody": "The calendar is kept to.",
+}
 _LEARNING = "no zone has a model yet: learning from the past"
 
 
@@ -78,6 +83,7 @@ class HvacRuntime:
         self.defer: Callable[[Callable[[], HvacPlan]], None] | None = None
         self._fresh: HvacPlan | None = None
         self._heard_at: dict[str, datetime] = {}
+        self._people_at: dict[str, datetime] = {}
 
     def readings(self, at: datetime) -> dict[str, Reading]:
         """What the agent works out itself, to be kept and sent like any reading."""
@@ -102,6 +108,12 @@ class HvacRuntime:
             self._say_once(f"zone {name}", fault, events, snapshot.at)
         self._listen(snapshot)
         self._limit.interval.look(snapshot.at, self._power.now_kw(snapshot))
+        for name in self._zone_names:
+            says = self._memory.stuck.get(name, "")
+            text = (
+                says and f"has said {says} for a week or more whatever the hours: is it stuck? {_STUCK[says]}"
+            )
+            self._say_once(f"occupancy contact of {name}", text, events, snapshot.at)
         trouble = _BLIND if all(faults.values()) else ""
         if self.switch.update(snapshot.at.timestamp(), trouble):
             fields: dict[str, object] = {
@@ -150,10 +162,7 @@ class HvacRuntime:
 
     def _circumstances(self, snapshot: Snapshot, faults: Mapping[str, str]) -> tuple[object, ...]:
         """What makes a plan an old one when it changes."""
-        contacts = tuple(
-            (value := snapshot.value(zone.occupied)) is not None and value >= 0.5
-            for zone in self._hvac.zones.values()
-        )
+        contacts = tuple(self._people_in(name, snapshot.at) for name in self._zone_names)
         lost = tuple(bool(faults[name]) for name in self._zone_names)
         return self.switch.mode, self._memory.models, contacts, lost, snapshot.at.date()
 
@@ -263,9 +272,22 @@ class HvacRuntime:
         accepted = max(self._peak_kw, self.plan.peak_kw)
         return accepted if tariff.site_limit_kw is None else min(accepted, tariff.site_limit_kw)
 
+    def _people_in(self, name: str, at: datetime) -> bool:
+        """Whether the zone's contact reports people; outside their hours for a while after it last did.
+
+        A motion detector says nothing while somebody sits still. Last seen within their hours, they have gone home.
+        """
+        seen_at = self._people_at.get(name)
+        if seen_at is None or at == seen_at:
+            return seen_at is not None
+        zone, timezone = self._hvac.zones[name], self._site.site.timezone
+        return at - seen_at <= PEOPLE_STAY and not is_occupied(zone, timezone, seen_at, self._closed)
+
     def _listen(self, snapshot: Snapshot) -> None:
-        """Which zones' devices answer: one of their set-points in force is read."""
+        """Which zones' devices answer (one of their set-points in force is read), and which have people in."""
         for name, zone in self._hvac.zones.items():
+            if (snapshot.value(zone.occupied) or 0.0) >= 0.5:
+                self._people_at[name] = snapshot.at
             points = (zone.heating_setpoint, zone.cooling_setpoint)
             if any(snapshot.value(tag) is not None for tag in points):
                 self._heard_at[name] = snapshot.at
@@ -313,11 +335,9 @@ class HvacRuntime:
             mass = self._mean(history, zone.temp, snapshot.at, hours=_MASS_H)
             if mass is not None:
                 masses[name] = mass
-            contact = snapshot.value(zone.occupied)
-            if contact is not None:
-                people[name] = contact >= 0.5
+            people[name] = self._people_in(name, snapshot.at)
         lesson = self._memory.lesson(history, snapshot.at)
-        past = site_past(site, history, snapshot.at, OBSERVED_DAYS)
+        past = site_past(site, history, snapshot.at, OBSERVED_DAYS, stuck=self._memory.stuck)
         peak_kw = (
             self._power.peak_so_far_kw(history, snapshot.at) if site.tariff.demand_charge_per_kw else 0.0
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from agent.planner.hvac_observer import ZoneEstimate, estimates
 from agent.planner.hvac_past import LOOK_S, STEP_S, SitePast, UnitPast, unit_past
 from agent.planner.hvac_present import SLOTS, IntArray, present_setpoints, usual_degc, week_slots
 from agent.planner.hvac_reach import UnitReach, reaches
-from agent.planner.hvac_schedule import SetPoints, occupancy_grid
+from agent.planner.hvac_schedule import SetPoints, occupancy_grid, stuck_contact
 from agent.store.history import History
 from agent.store.tags import MODE_CODES, WEATHER_WIND_TAG, mode_tag
 
@@ -43,11 +43,19 @@ REACH_DAYS = 21  # of runs at full output, looked at anew each day
 
 
 def site_past(
-    site: Site, history: History, at: datetime, days: float, *, looks: bool = False, draws: bool = False
+    site: Site,
+    history: History,
+    at: datetime,
+    days: float,
+    *,
+    looks: bool = False,
+    draws: bool = False,
+    stuck: Collection[str] = (),
 ) -> SitePast:
-    """The last `days` of all zones and units; occupancy by contact, by calendar where there is none.
+    """The last `days` of all zones and units; occupancy by contact, by calendar where there is none or it is stuck.
 
     `looks`: the air within each step as well, for the thermostats' swing. `draws`: the units' power likewise.
+    `stuck`: zones whose contact is known to be; others are found out where the days are enough.
     """
     hvac = site.hvac or Hvac()
     begin_at = at - timedelta(days=days)
@@ -57,14 +65,15 @@ def site_past(
         return history.series(tag or "", begin_at, at, int(STEP_S)).values
 
     steps = outdoor.values.size
-    people = {}
+    people, held = {}, {}
     closed = frozenset(site.site.closed_days)
     for name, zone in hvac.zones.items():
-        due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S, closed).astype(
-            np.float64
-        )
+        due = occupancy_grid(zone, site.site.timezone, outdoor.start_at, steps, STEP_S, closed)
         contact = series(zone.occupied)
-        people[name] = np.where(np.isfinite(contact), contact, due)
+        if says := stuck_contact(contact, due, STEP_S):
+            held[name] = says
+        believed = np.isfinite(contact) & (name not in held and name not in stuck)
+        people[name] = np.where(believed, contact, due.astype(np.float64))
 
     def fine(tag: str) -> FloatArray:
         # To the end of the last step, which `at` may lie within: every step has all its looks.
@@ -86,6 +95,7 @@ def site_past(
         if draws
         else {},
         _known(series(hvac.wind), series(WEATHER_WIND_TAG)),
+        held,
     )
 
 
@@ -190,6 +200,7 @@ class HvacMemory:
         self._tried_at = None if self.models is None else self.models.made_at
         self._reach: dict[str, UnitReach] = {}
         self.least_draw: dict[str, LeastDraw] = {}
+        self.stuck: Mapping[str, str] = {}  # zone: what its occupancy contact has said for weeks on end
         self._reached_on: date | None = None
 
     def _remembered(self) -> HvacModels | None:
@@ -277,7 +288,8 @@ class HvacMemory:
         return learn
 
     def _learn_units(self, past: SitePast) -> None:
-        """What units give when all is asked of them, and what they draw when little is."""
+        """What units give when all is asked of them, what they draw when little is, and which contacts are stuck."""
+        self.stuck = past.stuck
         units = self._units(past)
         self._reach = reaches(self.hvac, past, units)
         self.least_draw = least_draws(self.hvac, past, units)

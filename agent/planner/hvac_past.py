@@ -53,6 +53,7 @@ class SitePast:
     # [n, looks in a quarter hour]: power of a unit, which a run of some minutes does not fill.
     looks_kw: Mapping[str, FloatArray] = field(default_factory=dict)
     wind_m_s: FloatArray | None = None  # [n]; None: neither a sensor nor a provider tells
+    stuck: Mapping[str, str] = field(default_factory=dict)  # zone: what its contact says all the time
 
     @property
     def size(self) -> int:

@@ -18,6 +18,9 @@ FloatArray = NDArray[np.float64]
 
 SAMPLE_S = 300.0  # occupancy is looked up this often within a step
 LEAST_SPREAD_K = 2.0  # heating set-points stay this far below cooling set-points
+CONTACT_DAYS = (
+    6.0  # known of an occupancy contact that show whether it moves at all: a long week-end proves nothing
+)
 OPEN: frozenset[date] = frozenset()  # no day on which the site is closed
 
 
@@ -103,6 +106,18 @@ def brought_forward(occupied: BoolArray, steps: int) -> BoolArray:
     for shift in range(1, steps + 1):
         early[: occupied.size - shift] |= occupied[shift:]
     return early
+
+
+def stuck_contact(contact: FloatArray, due: BoolArray, step_s: float) -> str:
+    """What an occupancy contact says all the time although the calendar comes and goes; "" for one that moves.
+
+    Both by the same steps of `step_s`, unknown is NaN.
+    """
+    known = np.isfinite(contact)
+    expected, says = due[known], contact[known] >= 0.5
+    if known.sum() * step_s < CONTACT_DAYS * 86400.0 or expected.all() or not expected.any():
+        return ""
+    return "people" if says.all() else "" if says.any() else "nobody"
 
 
 def block_starts(occupied: BoolArray) -> list[int]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.config.site import Hvac, Site, Zone
 from agent.domain import Mode
-from agent.planner.hvac_schedule import occupancy_grid
+from agent.planner.hvac_schedule import occupancy_grid, stuck_contact
 from agent.savings.measured import MINUTE_S, Floats, SeriesSource
 from agent.store.ledger import Entry
 from agent.store.tags import MODE_CODES, mode_tag
@@ -108,7 +108,8 @@ def _zone(
     people = np.repeat(due, _SLOT_MIN)[: air.size]
     if zone.occupied is not None:
         contact = source.series(zone.occupied, from_at, to_at, MINUTE_S).values
-        people = np.where(np.isfinite(contact), contact >= 0.5, people)
+        if not stuck_contact(contact, people, MINUTE_S):
+            people = np.where(np.isfinite(contact), contact >= 0.5, people)
     known = people & np.isfinite(air)
     seen = air[known]
     cold = np.maximum(zone.comfort_low_degc - seen, 0.0)

@@ -101,6 +101,36 @@ def test_a_thermostat_that_swings_within_a_quarter_hour_is_told_that_much_earlie
     assert 0.35 < droops[0.4] < 0.5
 
 
+@pytest.mark.parametrize(("value", "says"), [(0.0, "nobody"), (1.0, "people")])
+def test_an_occupancy_contact_that_never_moves_is_told_and_models_learn_by_the_calendar(value, says):
+    site, bare = bare_site()
+    history, stuck = past_of(site), past_of(site)
+    hall = site.hvac.zones["hall"]
+    stuck.load(
+        [
+            (NOW - timedelta(days=DAYS) + timedelta(minutes=15 * k), hall.occupied, value)
+            for k in range(DAYS * 96)
+        ]
+    )
+    good, doubted = HvacMemory(bare), HvacMemory(bare)
+    good.lesson(history, NOW)()
+    doubted.lesson(stuck, NOW)()
+
+    assert doubted.stuck == {"hall": says}
+    assert good.stuck == {}
+    assert doubted.hvac.zones["hall"].model == good.hvac.zones["hall"].model
+    assert (site_past(bare, stuck, NOW, 2, stuck=doubted.stuck).occupied["hall"] == value).mean() < 0.9
+
+    runtime, events = HvacRuntime(site, frozenset()), []
+    readings = {hall.temp: 20.0, hall.occupied: value, site.hvac.outdoor_temp: 2.0}
+    for minutes in range(5):
+        at = NOW + timedelta(minutes=minutes)
+        told = Snapshot(at, {tag: Reading(v, Quality.GOOD, at) for tag, v in readings.items()})
+        runtime.tick(told, stuck, events)
+    texts = [fields["text"] for kind, _, fields in events if kind == "note"]
+    assert sum("is it stuck?" in text and says in text for text in texts) == 1
+
+
 def test_a_past_of_three_days_is_refused_with_its_reason():
     site, bare = bare_site()
     memory = HvacMemory(bare)

@@ -115,6 +115,42 @@ def test_halls_stay_set_back_on_a_day_on_which_the_site_is_closed_until_somebody
     assert told["called in"] >= 20.0
 
 
+def told_at(runtime: HvacRuntime, history: History, at: datetime, contact: float | None) -> float:
+    """The heating set-point of the hall in force after a tick and the one that takes its plan over."""
+    more = {} if contact is None else {"rtu1__occupied": contact}
+    for seconds in (0, 60):
+        now = at + timedelta(seconds=seconds)
+        runtime.tick(snapshot(now, {"hall": 20.2, "packing": 16.5}, **more), history, [])
+    return runtime.plan.step_at("hall", now).heating_setpoint_degc
+
+
+def test_somebody_who_sits_still_on_a_sunday_is_not_left_in_the_cold_and_a_hall_left_at_the_end_of_work_is():
+    # Local hours of the hall: Saturday until 14:00, nobody on Sunday.
+    history, sunday = History(":memory:", 30), datetime(2026, 2, 1, 9, 0, tzinfo=UTC)
+    runtime = HvacRuntime(load_site(SITE), frozenset())
+    told_at(runtime, history, sunday - timedelta(minutes=15), None)
+
+    assert told_at(runtime, history, sunday, 1.0) >= 20.0
+    for minute in range(2, 8):
+        runtime.tick(
+            snapshot(sunday + timedelta(minutes=minute), {"hall": 20.2, "packing": 16.5}, rtu1__occupied=1.0),
+            history,
+            [],
+        )
+    assert told_at(runtime, history, sunday + timedelta(minutes=15), 0.0) >= 20.0
+    assert told_at(runtime, history, sunday + timedelta(minutes=30), 0.0) == 15.0
+
+    # Saturday, 14:00 in Berlin: the contact opens as the hours end, and is believed at once.
+    evening = datetime(2026, 2, 7, 13, 0, tzinfo=UTC)
+    assert told_at(runtime, history, evening - timedelta(minutes=15), 1.0) >= 20.0
+    runtime.tick(
+        snapshot(evening - timedelta(minutes=1), {"hall": 20.2, "packing": 16.5}, rtu1__occupied=1.0),
+        history,
+        [],
+    )
+    assert told_at(runtime, history, evening, 0.0) == 15.0
+
+
 def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():
     history = History(":memory:", 60)
     # Midnight of 1 February in Berlin is 23:00 UTC. Per quarter hour 30 + 12 kW in January, 20 + 12 in February.

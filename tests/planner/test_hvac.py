@@ -15,7 +15,7 @@ from agent.planner.hvac import HvacState, WeatherForecast, baseline_hvac, occupa
 from agent.planner.hvac_case import HvacCase, simulate, unit_case, zone_case
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_model import next_mass_degc, next_temps, zone_step_model
-from agent.planner.hvac_schedule import SetPoints, is_occupied
+from agent.planner.hvac_schedule import SetPoints, is_occupied, stuck_contact
 from agent.planner.hvac_setpoints import planned_setpoints
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -137,6 +137,23 @@ def test_nobody_is_due_on_a_day_on_which_the_site_is_closed():
     assert not is_occupied(zone, "Europe/Berlin", eve + timedelta(hours=36), closed)
     # A zone that has no hours knows no days off either: somebody may be in at any time.
     assert is_occupied(Zone(unit="u", temp="z.t"), "Europe/Berlin", eve + timedelta(hours=36), closed)
+
+
+def test_a_contact_is_doubted_only_after_a_week_in_which_the_calendar_came_and_went_without_it():
+    zone = Zone.model_validate(
+        {"unit": "u", "temp": "z.t", "occupancy": [{"days": "mon-fri", "from": "06:00"}]}
+    )
+    due = occupancy_grid(zone, "UTC", MONDAY, 96 * 10, 900.0)
+    never, always = np.zeros(due.size), np.ones(due.size)
+    one_day = np.where(np.arange(due.size) // 96 == 3, due, 0.0)
+    mostly_unknown = np.where(np.arange(due.size) < 96 * 5, 0.0, np.nan)
+
+    assert stuck_contact(never, due, 900.0) == "nobody"
+    assert stuck_contact(always, due, 900.0) == "people"
+    assert stuck_contact(one_day, due, 900.0) == ""
+    assert stuck_contact(mostly_unknown, due, 900.0) == ""
+    assert stuck_contact(never[: 96 * 4], due[: 96 * 4], 900.0) == ""
+    assert stuck_contact(always, np.ones_like(due), 900.0) == ""
 
 
 def test_a_zone_without_hours_is_kept_comfortable_at_all_hours():
