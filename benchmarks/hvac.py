@@ -134,6 +134,7 @@ def _world(scene: Scene, season: str) -> Row:
     static = [run(twin.branch(), scene, rule) for rule in SEARCHED]
     even = _at_most(static, MOST_DISCOMFORT * found.discomfort_kh)
     anyhow = _at_most(static, found.discomfort_kh)
+    even_at_flat = min(even, key=lambda account: account.energy_kwh)
     even_at_tou = min(even, key=lambda account: _tou(account, scene))
     least = least_bill(twin.branch(), scene, TIME_OF_USE, programme, even_at_tou.discomfort_kh)
     at_flat = run_agent(twin.branch(), scene, flat, past)
@@ -155,7 +156,7 @@ def _world(scene: Scene, season: str) -> Row:
         found.energy_kwh,
         always.energy_kwh,
         min(a.energy_kwh for a in anyhow),
-        min(a.energy_kwh for a in even),
+        even_at_flat.energy_kwh,
         at_flat.energy_kwh,
         min(_tou(a, scene) for a in anyhow),
         _tou(even_at_tou, scene),
@@ -177,6 +178,8 @@ def _world(scene: Scene, season: str) -> Row:
         _demand(at_tou),
         least.total,
         _end_k(held, lost),
+        even_at_flat.empty_kwh,
+        at_flat.empty_kwh,
     )
 
 

@@ -45,6 +45,8 @@ class Row(NamedTuple):
     tou_demand: float | None = None  # of tou
     least_tou: float | None = None  # the least that any controller could pay, at the discomfort of even_tou
     held_out_k: float | None = None  # likewise, kept at comfort by the agent: [hvac] fallback = "comfort"
+    even_empty_kwh: float | None = None  # of even_kwh, while nobody was in
+    flat_empty_kwh: float | None = None  # of flat_kwh
 
     @property
     def discomfort(self) -> float:
@@ -206,6 +208,22 @@ def _bills(rows: list[Row]) -> list[tuple[str, bool]]:
     ]
 
 
+def _mornings(rows: list[Row]) -> list[tuple[str, bool]]:
+    """When the agent draws what it draws more than the static set-back of even comfort; no gate of its own."""
+    known = [r for r in rows if r.even_empty_kwh is not None and r.flat_empty_kwh is not None]
+    if not known:
+        return []
+    more = sum(r.flat_kwh - r.even_kwh for r in known)
+    empty = sum((r.flat_empty_kwh or 0.0) - (r.even_empty_kwh or 0.0) for r in known)
+    return [
+        (
+            f"energy beyond the even one {more:+.0f} kWh of {sum(r.even_kwh for r in known):.0f}: {empty:+.0f} before people come "
+            f"and by night, {more - empty:+.0f} with them in: no gate",
+            True,
+        )
+    ]
+
+
 def _gates(rows: list[Row]) -> list[tuple[str, bool]]:
     """What the acceptance asks, with the figure; by the mean where it says average, else by the worst world."""
     left = sum(r.flat_kh for r in rows) / max(sum(r.found_kh for r in rows), 1e-9)
@@ -259,6 +277,7 @@ def _gates(rows: list[Row]) -> list[tuple[str, bool]]:
             blind < MOST_LOST_WITHOUT_FORECAST,
         ),
         *_bills(rows),
+        *_mornings(rows),
         *_fallback_gates(
             max(r.found_out_k or 0.0 for r in rows),
             max(r.fallback_out_k for r in rows),

@@ -52,6 +52,7 @@ class Account:
     """What a controller used and what people felt, from the scene's start to its end."""
 
     energy_kwh: float = 0.0
+    empty_kwh: float = 0.0  # of units while nobody was in any of their zones
     discomfort_kh: float = 0.0
     power_kw: list[float] = field(default_factory=list)  # mean of each quarter hour
     starts: dict[str, list[datetime]] = field(default_factory=dict)
@@ -258,10 +259,13 @@ class _Books:
     def live(self, twin: HvacTwin, at: datetime) -> datetime:
         """Five minutes; when they are over."""
         before = twin.energy_kwh
+        manned = {zone.zone.unit for zone in twin.zones.values() if zone.occupied}
+        drawn = {name: unit.energy_kwh for name, unit in twin.units.items() if name not in manned}
         at_work = {name: zone.air_degc for name, zone in twin.zones.items() if zone.occupied}
         after = at + timedelta(seconds=LINE_S)
         twin.advance_to(after)
         self._quarter_kwh.append(twin.energy_kwh - before)
+        self.account.empty_kwh += sum(twin.units[name].energy_kwh - kwh for name, kwh in drawn.items())
         if len(self._quarter_kwh) * LINE_S >= BILLED_S:
             self.account.power_kw.append(sum(self._quarter_kwh) * 3600.0 / BILLED_S)
             self._quarter_kwh.clear()
