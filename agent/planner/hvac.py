@@ -24,7 +24,7 @@ from agent.planner.hvac_case import (
     unit_case,
     zone_case,
 )
-from agent.planner.hvac_choice import choose
+from agent.planner.hvac_choice import choose, unserved_kh
 from agent.planner.hvac_comfort import comfort_weight
 from agent.planner.hvac_lp import optimal_course
 from agent.planner.hvac_lumps import UNSEEN, LeastDraw
@@ -193,10 +193,15 @@ def plan_hvac(
         )
     if unsent:
         reasons.append(unsent)
-    if course.discomfort_kh > POOR_COMFORT_KH:
+    unserved = unserved_kh(case, course)
+    if unserved > POOR_COMFORT_KH:
+        reasons.append(
+            f"{unserved:.1f} K h of it are warmth without cooling or cold without heating: no plan helps"
+        )
+    if course.discomfort_kh - unserved > POOR_COMFORT_KH:
         status = PlanStatus.BEST_EFFORT
         reasons.append(
-            f"comfort cannot be held everywhere: {course.discomfort_kh:.1f} K h out of the band are expected"
+            f"comfort cannot be held everywhere: {course.discomfort_kh - unserved:.1f} K h out of the band are expected"
         )
     as_found = found if chosen == "present" else {}
     setpoints = {**fixed, **setpoints}

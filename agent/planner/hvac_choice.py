@@ -106,3 +106,16 @@ def _peak_step(case: HvacCase, course: Course) -> int:
 
 def _over_peak_kw(case: HvacCase, course: Course) -> float:
     return float(metered_kw(case, course.units).max()) - case.peak_so_far_kw
+
+
+def unserved_kh(case: HvacCase, course: Course) -> float:
+    """Kelvin hours out of the band on a side for which a zone's unit has no capacity at all."""
+    out = 0.0
+    for unit in case.units:
+        for zone in unit.zones:
+            air = course.units[unit.name].air_degc[zone.name]
+            if unit.unit.cooling_kw <= 0:
+                out += float(np.maximum(air - zone.high_degc, 0.0).sum())
+            if unit.unit.heating_kw <= 0:
+                out += float(np.maximum(zone.low_degc - air, 0.0).sum())
+    return out * case.step_h

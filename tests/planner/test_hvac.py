@@ -139,6 +139,27 @@ def test_nobody_is_due_on_a_day_on_which_the_site_is_closed():
     assert is_occupied(Zone(unit="u", temp="z.t"), "Europe/Berlin", eve + timedelta(hours=36), closed)
 
 
+@pytest.mark.parametrize(
+    ("has_not", "temp", "outdoor"), [("cooling_kw", 29.0, 30.0), ("heating_kw", 12.0, 2.0)]
+)
+def test_a_season_for_which_a_unit_has_nothing_is_no_failure_of_the_plan(has_not, temp, outdoor):
+    hvac = hvac_of(hall={})
+    one_way = hvac.model_copy(
+        update={"units": {"u_hall": hvac.units["u_hall"].model_copy(update={has_not: 0.0})}}
+    )
+    too_small = hvac.model_copy(
+        update={"units": {"u_hall": hvac.units["u_hall"].model_copy(update={has_not: 1.0})}}
+    )
+
+    plan, poor = (planned(site, temp=temp, outdoor=outdoor) for site in (one_way, too_small))
+
+    assert plan.status is PlanStatus.OPTIMISED
+    assert any("no plan helps" in reason for reason in plan.reasons)
+    assert not any("cannot be held" in reason for reason in plan.reasons)
+    assert poor.status is PlanStatus.BEST_EFFORT
+    assert not any("no plan helps" in reason for reason in poor.reasons)
+
+
 def test_a_contact_is_doubted_only_after_a_week_in_which_the_calendar_came_and_went_without_it():
     zone = Zone.model_validate(
         {"unit": "u", "temp": "z.t", "occupancy": [{"days": "mon-fri", "from": "06:00"}]}
