@@ -186,8 +186,14 @@ class DemandLimit:
     def _give(self, room: _Room, less_kw: float, hvac: Hvac, zones: Mapping[str, ZoneLook]) -> None:
         """Tell the zones of a unit so much less that it draws `less_kw` less."""
         for name in _of(hvac, room.unit):
-            standing = self._told.get(name, _setpoint(zones[name].step, heats=room.heats))
-            by_k = _slope_k(hvac.zones[name], heats=room.heats) * less_kw / room.full_kw
+            air, planned = zones[name].temp_degc, _setpoint(zones[name].step, heats=room.heats)
+            slope_k = _slope_k(hvac.zones[name], heats=room.heats)
+            # One that asks for more than there is would not notice: from where the line gives what is drawn now.
+            by_k = slope_k * less_kw / room.full_kw
+            line_k = slope_k * room.coil_kw / room.full_kw
+            standing = self._told.get(
+                name, min(planned, air + line_k) if room.heats else max(planned, air - line_k)
+            )
             self._told[name] = standing - by_k if room.heats else standing + by_k
             self._heats[name] = room.heats
 

@@ -151,6 +151,15 @@ def test_hall_that_is_led_up_before_people_come_gives_way_first():
     assert points["store"] == (21.0, 25.0)
 
 
+def test_hall_that_asks_for_more_than_there_is_is_told_less_from_where_its_line_gives_what_is_drawn():
+    zones = {"hall": look(17.0, 20.5, people=False), "store": look(20.6, 21.0)}
+
+    points = told(DemandLimit(QUARTER_S), 0, zones, {"hall_unit": 20.0, "store_unit": 10.0}, 27.0)
+
+    # All of 20 kW are given 1 K below its set-point; 3.5 of 30 kW are 0.2 K less. Told 20.3, it would have gone on.
+    assert 17.7 <= points["hall"][0] <= 17.9
+
+
 def test_cooling_gives_way_by_a_higher_set_point_and_never_past_the_band_with_people_in():
     zones = {"hall": look(23.0, 20.0, 22.5), "store": look(24.95, 20.0, 24.8)}
 
