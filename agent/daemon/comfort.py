@@ -43,10 +43,6 @@ _MASS_H = 12.0
 _TEST = "switchback test: the site's own turn"
 _BLIND = "no zone temperature is known"
 _ANSWERS = timedelta(seconds=STALE_HOLD_S)  # a device that was heard within this is there
-_STUCK = {
-    "people": "Kept comfortable day and night; models learn by the calendar.",
-    "nobody": "The calendar is kept to.",
-}
 _LEARNING = "no zone has a model yet: learning from the past"
 
 
@@ -108,12 +104,8 @@ class HvacRuntime:
             self._say_once(f"zone {name}", fault, events, snapshot.at)
         self._listen(snapshot)
         self._limit.interval.look(snapshot.at, self._power.now_kw(snapshot))
-        for name in self._zone_names:
-            says = self._memory.stuck.get(name, "")
-            text = (
-                says and f"has said {says} for a week or more whatever the hours: is it stuck? {_STUCK[says]}"
-            )
-            self._say_once(f"occupancy contact of {name}", text, events, snapshot.at)
+        for what, text in self._memory.doubts().items():
+            self._say_once(what, text, events, snapshot.at)
         trouble = _BLIND if all(faults.values()) else ""
         if self.switch.update(snapshot.at.timestamp(), trouble):
             fields: dict[str, object] = {

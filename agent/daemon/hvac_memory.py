@@ -39,6 +39,10 @@ LEARNED_DAYS = 28
 OBSERVED_DAYS = 2
 REFIT = timedelta(days=7)
 RETRY = timedelta(days=1)  # while no zone has a model
+_STUCK = {
+    "people": "Kept comfortable day and night; models learn by the calendar.",
+    "nobody": "The calendar is kept to.",
+}
 REACH_DAYS = 21  # of runs at full output, looked at anew each day
 
 
@@ -224,6 +228,20 @@ class HvacMemory:
     @property
     def has_model(self) -> bool:
         return any(zone.model is not None for zone in self.hvac.zones.values())
+
+    def doubts(self) -> dict[str, str]:
+        """What somebody on site should hear of each zone's past, by subject; "" where there is nothing to say."""
+        refused = self.models.refused if self.models is not None else {}
+        out = {}
+        for name, zone in self.hvac.zones.items():
+            says = self.stuck.get(name, "")
+            doubt = (
+                f"has said {says} for a week or more whatever the hours: is it stuck? {_STUCK.get(says, '')}"
+            )
+            out[f"occupancy contact of {name}"] = doubt if says else ""
+            why = refused.get(name, "") if zone.model is None else ""
+            out[f"model of {name}"] = f"not learned yet: {why}" if why else ""
+        return out
 
     @property
     def error_k(self) -> dict[str, dict[str, float]]:

@@ -157,6 +157,22 @@ def test_a_site_without_models_advises_until_its_past_has_taught_it_some():
     assert runtime.switch.mode is Mode.CONTROL
 
 
+def test_a_young_site_says_of_each_hall_why_it_has_no_model_yet_and_is_silent_once_it_has():
+    _, bare = bare_site()
+    young, old = HvacMemory(bare), HvacMemory(bare)
+    young.lesson(History(":memory:", 60), NOW)()
+    old.lesson(past_of(load_site(SITE)), NOW)()
+    runtime, events = HvacRuntime(bare, frozenset()), []
+    for minutes in range(3):
+        at = NOW + timedelta(minutes=minutes)
+        runtime.tick(Snapshot(at, {}), History(":memory:", 60), events)
+
+    assert all(young.doubts()[f"model of {name}"].startswith("not learned yet: ") for name in bare.hvac.zones)
+    assert not any(old.doubts().values())
+    told = [fields["text"] for kind, _, fields in events if kind == "note"]
+    assert len([text for text in told if text.startswith("model of hall: not learned yet")]) == 1
+
+
 def test_whoever_wished_for_less_than_control_in_the_meantime_keeps_it():
     site, bare = bare_site()
     runtime = HvacRuntime(bare, frozenset())
