@@ -267,13 +267,15 @@ class HvacRuntime:
     def _people_in(self, name: str, at: datetime) -> bool:
         """Whether the zone's contact reports people; outside their hours for a while after it last did.
 
-        A motion detector says nothing while somebody sits still. Last seen within their hours, they have gone home.
+        A motion detector says nothing while somebody sits still. Last seen in their hours or just after, they have gone home.
         """
         seen_at = self._people_at.get(name)
         if seen_at is None or at == seen_at:
             return seen_at is not None
         zone, timezone = self._hvac.zones[name], self._site.site.timezone
-        return at - seen_at <= PEOPLE_STAY and not is_occupied(zone, timezone, seen_at, self._closed)
+        return at - seen_at <= PEOPLE_STAY and not is_occupied(
+            zone, timezone, seen_at - PEOPLE_STAY, self._closed
+        )
 
     def _listen(self, snapshot: Snapshot) -> None:
         """Which zones' devices answer (one of their set-points in force is read), and which have people in."""
