@@ -306,6 +306,7 @@ class HvacRuntime:
             "plan": plan.plan_id,
             "status": plan.status.value,
             "cost": plan.cost,
+            "peak_kw": None if plan.peak_kw is None else round(plan.peak_kw, 1),
             "weather": self.weather.text,
             "reasons": list(plan.reasons),
             "sent": plan.sent,

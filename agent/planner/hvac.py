@@ -48,13 +48,12 @@ from agent.planner.hvac_setpoints import (
     sent,
     zone_steps,
 )
-from agent.planner.hvac_start import optimum_start, starting
+from agent.planner.hvac_start import fixed_start_s, optimum_start, starting
 
 __all__ = ["HvacState", "WeatherForecast", "baseline_hvac", "occupancy_grid", "plan_hvac"]
 
 STEP_S = 900.0
 VALID_S = 2 * 3600.0
-FIXED_START_S = 2 * 3600.0  # before people come, where nothing is known of the zone
 CONTACT_HOLD_S = 3600.0  # a contact that says "people" is believed for so long ahead
 POOR_COMFORT_KH = 1.0
 # Quarter hours draw more than planned (doors, thermostats), and the highest of a month is paid: what the limiter of the
@@ -118,7 +117,7 @@ def plan_hvac(
     """The plan of all zones from `at` on, one set-point pair a step; `price` gives the number of steps.
 
     `price` is per kWh. Whatever the world says, there is a plan: a zone whose temperature or model is
-    missing, or any zone without weather, gets set-back and a fixed start two hours ahead.
+    missing, or any zone without weather, gets set-back and a fixed start two hours ahead, twelve over a floor that heats.
     """
     steps = int(np.size(price))
     if steps == 0 or not hvac.zones:
@@ -133,7 +132,10 @@ def plan_hvac(
         for name in hvac.zones
         if (why := _unplannable(hvac.zones[name], state.temp_degc.get(name), outdoor))
     }
-    fixed = {name: starting(hvac.zones[name], people[name], round(FIXED_START_S / step_s)) for name in notes}
+    fixed = {
+        name: starting(hvac.zones[name], people[name], round(fixed_start_s(hvac.zones[name]) / step_s))
+        for name in notes
+    }
     reasons: list[str] = []
     if len(notes) == len(hvac.zones) or outdoor is None:
         return _plan(hvac, at, step_s, fixed, people, PlanStatus.GREEDY, notes, reasons, None, None)
@@ -193,6 +195,12 @@ def plan_hvac(
         )
     if unsent:
         reasons.append(unsent)
+    if case.demand_charge_per_kw > 0:
+        paid_kw = max(tariff.peak_so_far_kw, state.peak_so_far_kw)
+        highest_kw = float(metered_kw(case, course.units).max())
+        reasons.append(
+            f"highest quarter hour expected: {highest_kw:.1f} kW; in this billing period so far {paid_kw:.1f} kW"
+        )
     unserved = unserved_kh(case, course)
     if unserved > POOR_COMFORT_KH:
         reasons.append(
@@ -298,7 +306,7 @@ def _due(hours: BoolArray | None, steps: int) -> BoolArray:
 
 def _unplannable(zone: Zone, temp_degc: float | None, outdoor: FloatArray | None) -> str:
     """Why a zone gets a fixed start; empty where it can be planned."""
-    tail = "set-back with a fixed start 2 h before people come"
+    tail = f"set-back with a fixed start {fixed_start_s(zone) / 3600.0:.0f} h before people come"
     if zone.model is None:
         return f"no model of this zone: {tail}"
     if (

@@ -15,11 +15,19 @@ LONGEST_START_S = 4 * 3600.0
 FURTHER_STARTS_S = tuple(h * 3600.0 for h in (5, 6, 8, 10, 12, 14, 17, 20))
 # More zones than that have every second lead tried, then the two beside the best: there is no time for all.
 MANY_ZONES = 12
+# Where nothing is known of how warm a zone is; and over a floor that heats, felt hours later.
+FIXED_START_S, FIXED_FLOOR_START_S = 2 * 3600.0, 12 * 3600.0
 
 
 def starting(zone: Zone, people: BoolArray, lead_steps: int) -> SetPoints:
     """Comfort from `lead_steps` before people come, set-back without them."""
     return scheduled(zone, brought_forward(people, lead_steps))
+
+
+def fixed_start_s(zone: Zone) -> float:
+    """How long before people come comfort begins in a zone that cannot be planned, [s]."""
+    floor = zone.model is not None and zone.model.slab_share > 0
+    return FIXED_FLOOR_START_S if floor else FIXED_START_S
 
 
 def optimum_start(case: HvacCase, people: Mapping[str, BoolArray], step_s: float) -> dict[str, SetPoints]:

@@ -317,3 +317,20 @@ def test_a_kelvin_hour_over_a_floor_weighs_what_warms_the_floor():
     # 75 kW are 1.9 usual zones; 130 kWh/K at COP 1 are 6.5 times the 20 kWh of a usual one.
     assert comfort_weight(ZoneModel.model_validate(AIR), unit, 75.0) == pytest.approx(75 / 40)
     assert comfort_weight(ZoneModel.model_validate(FLOOR), unit, 75.0) == pytest.approx(6.5)
+
+
+def test_floor_whose_hall_is_not_seen_starts_half_a_day_before_people_and_says_so():
+    at = MONDAY - timedelta(hours=12)
+    starts = {}
+    for model in (FLOOR, AIR):
+        hvac = hvac_of(model)
+        people = {"z": occupancy_grid(hvac.zones["z"], "UTC", at, 96, 900.0)}
+        forecast = WeatherForecast(np.full(96, 2.0))
+        plan = plan_hvac(hvac, Tariff(), HvacState({"z": None}), forecast, people, np.full(96, 0.15), at)
+        first = next(step for step in plan.zones["z"] if step.heating_setpoint_degc > 20.0)
+        starts[model["slab_share"]] = first.at, plan.notes["z"]
+
+    assert starts[1.0][0] == MONDAY - timedelta(hours=5)
+    assert "a fixed start 12 h before people come" in starts[1.0][1]
+    assert starts[0.0][0] == MONDAY + timedelta(hours=5)
+    assert "a fixed start 2 h before people come" in starts[0.0][1]
