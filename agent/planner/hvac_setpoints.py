@@ -27,6 +27,9 @@ LEAST_HEAT_SHARE = 0.01  # of a unit's capacity; less is rounding
 OCCUPIED_STEP_K = 1.0  # people feel more than this in a quarter of an hour
 ENABLE_RESERVE_K = 1.0  # a unit stays enabled while a zone is this near its set-back edge
 LEAST_OFF_S = 1800.0
+BLIND_K = (
+    0.2  # further inside the band where no plan sees the zone: sensors and thermostats are off by tenths
+)
 FLOOR_CALL_K = 1.5  # told so far above the air, any thermostat calls
 FLOOR_STEPS = 3.0  # of full output owed or given in advance before a floor is switched
 
@@ -41,7 +44,9 @@ def sent(zone: Zone, wanted: SetPoints, people: BoolArray, planned: PlannedAir |
     # Where nobody can plan (no temperature, no weather) comfort comes before what a few tenths cost.
     share = None if planned is None else planned.share
     of_heating, of_cooling = droop_at(model, share, wanted.heating_degc.size, at_most=True)
-    if planned is not None:
+    if planned is None:
+        of_heating, of_cooling = of_heating + BLIND_K, of_cooling + BLIND_K
+    else:
         later_heating, later_cooling = ramp_k(model, planned, people)
         of_heating, of_cooling = of_heating - later_heating, of_cooling - later_cooling
     if model.slab_share > 0:
