@@ -181,6 +181,8 @@ class DemandLimit:
             for zone, look in mine.items()
         )
         spare_kw = coil_kw if room_k > 0.0 else PULLED_SHARE * coil_kw if pulled_k >= PULLED_K else 0.0
+        asks = any(_asks(hvac.zones[zone], look, heats=heats) for zone, look in mine.items())
+        spare_kw = spare_kw if asks else 0.0
         return _Room(name, heats, coil_kw, spare_kw, max(full_kw, 1e-6), room_k)
 
     def _give(self, room: _Room, less_kw: float, hvac: Hvac, zones: Mapping[str, ZoneLook]) -> None:
@@ -201,11 +203,13 @@ class DemandLimit:
         """Give a unit's zones back what `spare_kw` allows, all of it where they have no room; what it takes, [kW]."""
         taken_kw = 0.0
         for name in [name for name in _of(hvac, room.unit) if name in self._told]:
-            toward = 1.0 if room.heats else -1.0
-            missing_k = toward * (_setpoint(zones[name].step, heats=room.heats) - self._told[name])
+            toward, air = 1.0 if room.heats else -1.0, zones[name].temp_degc
             slope_k = _slope_k(hvac.zones[name], heats=room.heats)
-            taken_kw = min(room.full_kw * missing_k / slope_k, max(spare_kw, 0.0))
-            self._told[name] += toward * slope_k * taken_kw / room.full_kw
+            # One that was told far beyond its air gives nothing: its line begins at the air.
+            told = max(self._told[name], air) if room.heats else min(self._told[name], air)
+            missing_k = toward * (_setpoint(zones[name].step, heats=room.heats) - told)
+            taken_kw = max(min(room.full_kw * missing_k / slope_k, spare_kw), 0.0)
+            self._told[name] = told + toward * slope_k * taken_kw / room.full_kw
             if room.room_k <= 0.0 or slope_k * taken_kw / room.full_kw >= missing_k - 0.01:
                 del self._told[name]
         return taken_kw
@@ -242,15 +246,25 @@ def _setpoint(step: ZoneStep, *, heats: bool) -> float:
     return step.heating_setpoint_degc if heats else step.cooling_setpoint_degc
 
 
-def _inside(told_degc: float, zone: Zone, look: ZoneLook, *, heats: bool) -> float:
-    """As far as a zone may be told, [degC]: its band with people in, its set-back without; a little more on its way back."""
+def _edge(zone: Zone, look: ZoneLook, *, heats: bool) -> float:
+    """The furthest that a zone may be told, [degC]: its band with people in, its set-back without; never past the plan's."""
     planned = _setpoint(look.step, heats=heats)
-    beyond = PULLED_EDGE_K if _room_k(zone, look, heats=heats) <= 0.0 else 0.0
     if heats:
-        edge = min(planned, zone.comfort_low_degc if look.people else zone.setback_low_degc)
-        return max(told_degc, edge - beyond)
-    edge = max(planned, zone.comfort_high_degc if look.people else zone.setback_high_degc)
-    return min(told_degc, edge + beyond)
+        return min(planned, zone.comfort_low_degc if look.people else zone.setback_low_degc)
+    return max(planned, zone.comfort_high_degc if look.people else zone.setback_high_degc)
+
+
+def _asks(zone: Zone, look: ZoneLook, *, heats: bool) -> bool:
+    """Whether the plan asks for more than the edge, or the air is out of it: else there is nothing to give."""
+    planned, edge = _setpoint(look.step, heats=heats), _edge(zone, look, heats=heats)
+    return abs(planned - edge) > 0.05 or _room_k(zone, look, heats=heats) <= 0.0
+
+
+def _inside(told_degc: float, zone: Zone, look: ZoneLook, *, heats: bool) -> float:
+    """As far as a zone may be told, [degC]: the edge; a little more while it is on its way back into its band."""
+    edge = _edge(zone, look, heats=heats)
+    beyond = PULLED_EDGE_K if _room_k(zone, look, heats=heats) <= 0.0 else 0.0
+    return max(told_degc, edge - beyond) if heats else min(told_degc, edge + beyond)
 
 
 def _room_k(zone: Zone, look: ZoneLook, *, heats: bool) -> float:

@@ -251,8 +251,11 @@ class HvacRuntime:
             for name, unit in hvac.units.items()
             if (value := snapshot.value(unit.power)) is not None
         }
-        relieved = self._limit.steps(snapshot.at, hvac, looks, drawn, self._accepted_kw())
+        accepted_kw = self._accepted_kw()
+        relieved = self._limit.steps(snapshot.at, hvac, looks, drawn, accepted_kw)
         text = "zones are told less than planned" if self._limit.held else ""
+        if accepted_kw is not None and self._power.now_kw(snapshot) is None:
+            text = "not watched while the power of a unit or machine is unknown"
         self._say_once("billing interval", text, events, snapshot.at)
         return relieved
 

@@ -134,6 +134,27 @@ def test_what_was_given_comes_back_when_the_next_interval_has_room():
     assert limit.held == ()
 
 
+def test_hall_that_was_told_far_below_its_air_is_back_as_soon_as_there_is_power_for_it():
+    limit = DemandLimit(QUARTER_S)
+    led_up = {"hall": look(18.0, 20.5, people=False), "store": look(20.05, 20.4)}
+    for k in range(3):  # a meter that does not answer to it: down to the set-back
+        told(limit, 5 * k, led_up, {"hall_unit": 20.0, "store_unit": 10.0}, 12.0)
+    assert told(limit, 15, led_up, {"hall_unit": 20.0, "store_unit": 10.0}, 12.0)["hall"][0] < 16.0
+
+    points = told(limit, 20, led_up, {"hall_unit": 0.0, "store_unit": 5.0}, 25.0)
+
+    # 29 of its 20 kW are there: from the air on, not from 15 degC, which would take another hour.
+    assert points["hall"][0] > 19.0
+
+
+def test_hall_that_is_set_back_has_nothing_to_give_and_is_not_held_when_it_is_led_up():
+    limit = DemandLimit(QUARTER_S)
+    kw = {"hall_unit": 16.0, "store_unit": 8.0}
+    told(limit, 0, {"hall": look(18.0, 15.0, 30.0, people=False), "store": look(20.05, 20.4)}, kw, 15.0)
+
+    assert limit.held == ()
+
+
 def test_zone_at_the_edge_of_its_band_with_people_in_gives_nothing():
     zones = {"hall": look(20.0, 20.4), "store": look(20.05, 20.4)}
 

@@ -58,19 +58,19 @@ def test_people_who_come_unexpected_are_planned_for_at_once():
     assert made == [NOW, NOW + timedelta(minutes=15)]
 
 
-def morning(tariff: Tariff) -> tuple[list[float], list[str]]:
+def morning(tariff: Tariff, *, silent: bool = False) -> tuple[list[float], list[str]]:
     """Heating set-points sent to the hall from 04:00 to 05:30 UTC, a look each 5 minutes, and what was noted.
 
-    Both units draw twice what any plan asks for.
+    Both units draw twice what any plan asks for; `silent`: the meter of the second one says nothing.
     """
     site = load_site(SITE).model_copy(update={"tariff": tariff})
     tags = frozenset(
         tag for zone in site.hvac.zones.values() for tag in (zone.heating_setpoint, zone.cooling_setpoint)
     )
     runtime, history, sent, events = HvacRuntime(site, tags), History(":memory:", 30), [], []
-    temps = {"hall": 19.0, "packing": 19.0}
+    temps, power = {"hall": 19.0, "packing": 19.0}, {} if silent else {"rtu2__power_kw": 30.0}
     for k in range(-3, 18):
-        seen = snapshot(NOW + timedelta(minutes=5 * k), temps, rtu1__power_kw=60.0, rtu2__power_kw=30.0)
+        seen = snapshot(NOW + timedelta(minutes=5 * k), temps, rtu1__power_kw=60.0, **power)
         for command in runtime.tick(seen, history, events):
             runtime.wrote(command.tag, command.value)
             if command.tag == site.hvac.zones["hall"].heating_setpoint and command.value is not None:
@@ -145,6 +145,25 @@ def test_somebody_who_sits_still_on_a_sunday_is_not_left_in_the_cold_and_a_hall_
     assert told_at(runtime, history, evening - timedelta(minutes=15), 1.0) >= 20.0
     runtime.tick(snapshot(evening, {"hall": 20.2, "packing": 16.5}, rtu1__occupied=1.0), history, [])
     assert told_at(runtime, history, evening + timedelta(minutes=15), 0.0) == 15.0
+
+
+def test_halls_give_way_to_the_sites_limit_where_no_peak_costs():
+    free, _ = morning(Tariff(energy_price_per_kwh=0.2))
+    limited, noted = morning(Tariff(energy_price_per_kwh=0.2, site_limit_kw=60.0))
+
+    assert "billing interval: zones are told less than planned" in noted
+    assert free == [15.0, 20.1]
+    # Less while it is led up; with people in, below its band, what was planned.
+    assert any(15.0 < degc < 20.0 for degc in limited)
+    assert limited[-1] == 20.1
+
+
+def test_interval_is_not_watched_while_a_meter_is_silent_and_that_is_told_once():
+    tariff = Tariff(energy_price_per_kwh=0.2, demand_charge_per_kw=5.0)
+    _, noted = morning(tariff, silent=True)
+
+    said = [text for text in noted if text.startswith("billing interval")]
+    assert said == ["billing interval: not watched while the power of a unit or machine is unknown"]
 
 
 def test_peak_so_far_is_the_highest_quarter_hour_of_the_local_month():
