@@ -143,6 +143,8 @@ class DemandLimit:
             for name, unit in hvac.units.items()
             if (room := self._room(name, unit, hvac, zones, drawn_kw)) is not None
         ]
+        for name in hvac.units.keys() - {room.unit for room in rooms}:
+            self._forget(name, hvac)  # nobody knows any more what it gives
         if over_kw > FORGIVEN_KW:
             for room in sorted(rooms, key=lambda room: -room.room_k):
                 if over_kw > FORGIVEN_KW and room.spare_kw > 0.0:

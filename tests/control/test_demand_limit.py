@@ -228,6 +228,22 @@ def test_nothing_gives_way_while_the_meter_is_silent_or_no_peak_counts():
     assert {n: (s.heating_setpoint_degc, s.cooling_setpoint_degc) for n, s in steps.items()} == planned
 
 
+def test_hall_whose_unit_is_no_longer_seen_whole_is_told_what_was_planned():
+    limit, hvac = DemandLimit(QUARTER_S), building()
+    shared = hvac.model_copy(
+        update={"zones": {n: z.model_copy(update={"unit": "hall_unit"}) for n, z in hvac.zones.items()}}
+    )
+    both = {"hall": look(21.5, 22.0), "store": look(21.5, 22.0)}
+    limit.interval.look(minute(0), 16.0)
+    limit.steps(minute(0), shared, both, {"hall_unit": 16.0}, 12.0)
+    assert limit.held == ("hall", "store")
+
+    limit.interval.look(minute(5), 16.0)
+    steps = limit.steps(minute(5), shared, {"hall": both["hall"]}, {"hall_unit": 16.0}, 12.0)
+
+    assert steps["hall"].heating_setpoint_degc == 22.0
+
+
 def test_unit_whose_power_is_unknown_is_left_alone():
     limit = DemandLimit(QUARTER_S)
     limit.interval.look(minute(0), 40.0)
