@@ -207,8 +207,9 @@ class DemandLimit:
         for name in [name for name in _of(hvac, room.unit) if name in self._told]:
             toward, air = 1.0 if room.heats else -1.0, zones[name].temp_degc
             slope_k = _slope_k(hvac.zones[name], heats=room.heats)
-            # One that was told far beyond its air gives nothing: its line begins at the air.
-            told = max(self._told[name], air) if room.heats else min(self._told[name], air)
+            # One that was told far beyond its air gives nothing: its line begins half of itself before the air at most.
+            begins = air - toward * 0.5 * slope_k
+            told = max(self._told[name], begins) if room.heats else min(self._told[name], begins)
             missing_k = toward * (_setpoint(zones[name].step, heats=room.heats) - told)
             taken_kw = max(min(room.full_kw * missing_k / slope_k, spare_kw), 0.0)
             self._told[name] = told + toward * slope_k * taken_kw / room.full_kw
