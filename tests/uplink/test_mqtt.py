@@ -349,7 +349,7 @@ async def test_the_demo_takes_mosquitto_where_it_is_and_ends_it(
 
 
 async def test_an_embedded_broker_on_a_taken_port_names_the_port(tmp_path: Path, port: int) -> None:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
 
     with pytest.raises(BrokerError) as refused:
         async with broker(port, tmp_path, embedded=True):
