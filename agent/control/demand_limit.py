@@ -3,7 +3,8 @@
 A plan keeps the mean of a quarter hour under a peak; doors, thermostats in step and a cold morning lift what the meter
 sees over it, and the highest interval of a month is paid. So the interval is watched as it runs: what it has drawn,
 and what it may still draw. Where it would end too high, the zones with the most room inside their band are told less
-until the interval is over. A zone at the edge of its band with people in gives nothing: comfort comes first.
+until the interval is over. A zone at the edge of its band with people in gives nothing, for comfort comes first; one that
+is led back into it fast may come back more slowly.
 """
 
 from __future__ import annotations

@@ -195,12 +195,6 @@ def plan_hvac(
         )
     if unsent:
         reasons.append(unsent)
-    if case.demand_charge_per_kw > 0:
-        paid_kw = max(tariff.peak_so_far_kw, state.peak_so_far_kw)
-        highest_kw = float(metered_kw(case, course.units).max())
-        reasons.append(
-            f"highest quarter hour expected: {highest_kw:.1f} kW; in this billing period so far {paid_kw:.1f} kW"
-        )
     unserved = unserved_kh(case, course)
     if unserved > POOR_COMFORT_KH:
         reasons.append(
@@ -210,6 +204,12 @@ def plan_hvac(
         status = PlanStatus.BEST_EFFORT
         reasons.append(
             f"comfort cannot be held everywhere: {course.discomfort_kh - unserved:.1f} K h out of the band are expected"
+        )
+    if case.demand_charge_per_kw > 0:
+        paid_kw = max(tariff.peak_so_far_kw, state.peak_so_far_kw)
+        highest_kw = float(metered_kw(case, course.units).max())
+        reasons.append(
+            f"highest quarter hour expected: {highest_kw:.1f} kW; in this billing period so far {paid_kw:.1f} kW"
         )
     as_found = found if chosen == "present" else {}
     setpoints = {**fixed, **setpoints}

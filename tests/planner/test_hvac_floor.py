@@ -57,6 +57,19 @@ def hvac_of(model: dict | None) -> Hvac:
     )
 
 
+def one_step(model: ZoneModel, step_s: float):
+    """A step of a zone with nothing around it."""
+    nothing = np.zeros(1)
+    return zone_course_model(
+        model,
+        step_s,
+        outdoor_degc=nothing,
+        gain_kw=nothing,
+        ventilated=np.zeros(1, dtype=bool),
+        neighbours_degc={},
+    )
+
+
 class Hall:
     """The hall itself, by the model's figures, with a thermostat that switches 0.3 K about its set-point."""
 
@@ -147,14 +160,7 @@ def test_a_floors_heat_is_in_the_floor_first_and_none_of_it_is_lost():
     air, mass = next_temps(one, 20.0, 20.0, 0.0, 0.0, into_mass_kw=5.0)
 
     assert (air, mass) == pytest.approx((20.2778, 20.5556), abs=1e-3)
-    course = zone_course_model(
-        bare,
-        3600.0,
-        outdoor_degc=np.zeros(1),
-        gain_kw=np.zeros(1),
-        ventilated=np.zeros(1, dtype=bool),
-        neighbours_degc={},
-    )
+    course = one_step(bare, 3600.0)
     followed_air = course.air_of_air[0] * 20.0 + course.air_of_mass[0] * 20.0 + course.air_of_heating[0] * 5.0
     followed_mass = (
         course.mass_of_mass * 20.0 + course.mass_of_air * followed_air + course.mass_of_heating * 5.0
@@ -172,14 +178,7 @@ def test_a_model_without_a_floor_feels_heating_at_once_as_before():
 
 def test_a_floor_without_a_mass_is_no_floor():
     alone = ZoneModel(air_kwh_per_k=2.0, ua_kw_per_k=1.0, slab_share=1.0)
-    course = zone_course_model(
-        alone,
-        900.0,
-        outdoor_degc=np.zeros(1),
-        gain_kw=np.zeros(1),
-        ventilated=np.zeros(1, dtype=bool),
-        neighbours_degc={},
-    )
+    course = one_step(alone, 900.0)
 
     assert course.air_of_heating[0] == course.air_of_kw[0]
     assert course.mass_of_heating == 0.0
